@@ -1,0 +1,74 @@
+r"""The bottom-up guide of hierarchical models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyro
+from torch import Tensor, nn
+
+from ppl_vae.conditional import Conditional
+from ppl_vae.program import Program
+
+__all__ = ["BottomUp"]
+
+
+class BottomUp(Program):
+    r"""A chain of posteriors, each from the draw of the layer below.
+
+    .. math::
+        z_1 & \sim q(z_1 \mid x) \\
+        z_l & \sim q(z_l \mid z_{l - 1}) \quad l = 2, \dots, L
+
+    It draws the sites against the model's order, so the analytic divergence of
+    :class:`~ppl_vae.objectives.MeanFieldELBO` would be wrong, and is refused.
+
+    Example:
+        >>> import torch
+        >>> from ppl_vae.families import Normal
+        >>> from ppl_vae.networks import mlp
+        >>> guide = BottomUp(
+        ...     [Conditional((28, 28), Normal((8,)), mlp()), Conditional((8,), Normal((4,)), mlp())]
+        ... )
+        >>> guide(torch.zeros(5, 28, 28)).shape
+        torch.Size([5, 4])
+
+    References:
+        | Importance Weighted Autoencoders (Burda et al., 2016)
+        | https://arxiv.org/abs/1509.00519
+
+    Arguments:
+        layers: The posteriors :math:`q(z_1 \mid x), \dots, q(z_L \mid z_{L - 1})`.
+
+    Raises:
+        ValueError: If a layer does not take the shape that the layer below it draws.
+    """
+
+    def __init__(self, layers: Sequence[Conditional]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+        for level, (below, above) in enumerate(zip(layers, layers[1:], strict=False), start=1):
+            if below.family.event_shape != above.in_shape:
+                raise ValueError(
+                    f"Latent z{level} is drawn with shape {tuple(below.family.event_shape)}, but "
+                    f"the layer above takes {tuple(above.in_shape)}; give both the same shape."
+                )
+
+    def forward(self, x: Tensor) -> Tensor:
+        r"""
+        Arguments:
+            x: The data, with shape ``(n, *x_shape)``.
+
+        Returns:
+            Draws of :math:`z_L`, with shape ``(n, *z_shape)``.
+        """
+        self.register()
+
+        with pyro.plate("data", len(x), dim=-1):
+            z = x
+
+            for level, layer in enumerate(self.layers, start=1):
+                z = pyro.sample(f"z{level}", layer(z))
+
+            return z

@@ -1,0 +1,134 @@
+r"""The linear variational auto-encoder, or probabilistic principal component analysis."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from ppl_vae.program import Program
+
+__all__ = ["Linear"]
+
+
+class Linear(Program):
+    r"""Probabilistic principal component analysis, whose evidence and posterior are known.
+
+    .. math::
+        z & \sim \mathcal{N}(0, I_d) \\
+        x & \sim \mathcal{N}(W z + b, \sigma^2 I_D)
+
+    It is the oracle against which objectives, guides and estimators are tested. Its exact guide
+    is ``Amortized(model.posterior)``.
+
+    Example:
+        >>> model = Linear(features=5, latent=2)
+        >>> x = model(n=7)
+        >>> model.log_evidence(x).shape, model.posterior(x).event_shape
+        (torch.Size([7]), torch.Size([2]))
+
+    References:
+        | Probabilistic Principal Component Analysis (Tipping & Bishop, 1999)
+        | https://doi.org/10.1111/1467-9868.00196
+
+    Arguments:
+        features: The number :math:`D` of elements of :math:`x`.
+        latent: The number :math:`d` of elements of :math:`z`.
+        scale: The standard deviation :math:`\sigma` of the noise at the start.
+
+    Raises:
+        ValueError: If a size is not positive, ``latent`` exceeds ``features``, or the scale is
+            not positive.
+    """
+
+    def __init__(self, features: int, latent: int, scale: float = 1.0) -> None:
+        super().__init__()
+
+        if not 1 <= latent <= features:
+            raise ValueError(
+                f"Linear needs 1 <= latent <= features, got latent={latent}, features={features}."
+            )
+        if scale <= 0:
+            raise ValueError(f"The scale of Linear must be positive, got {scale}.")
+
+        self.weight = nn.Parameter(torch.randn(features, latent) / latent**0.5)
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.log_scale = nn.Parameter(torch.tensor(scale).log())
+
+    def forward(self, x: Tensor | None = None, *, n: int = 1) -> Tensor:
+        r"""
+        Arguments:
+            x: The observed data, with shape ``(n, D)``; drawn if None.
+            n: The number of data to draw, if there are none.
+
+        Returns:
+            The data, with shape ``(n, D)``.
+        """
+        self.register()
+        zero = self.weight.new_zeros(self.weight.shape[1])
+
+        with pyro.plate("data", n if x is None else len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(zero, torch.ones_like(zero)).to_event(1))
+            loc = z @ self.weight.mT + self.bias
+            return pyro.sample("x", dist.Normal(loc, self.log_scale.exp()).to_event(1), obs=x)
+
+    @property
+    def covariance(self) -> Tensor:
+        r"""The covariance :math:`W W^\top + \sigma^2 I` of :math:`x`, with shape ``(D, D)``."""
+        eye = torch.eye(len(self.weight), dtype=self.weight.dtype, device=self.weight.device)
+        return self.weight @ self.weight.mT + (2 * self.log_scale).exp() * eye
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        r"""
+        Arguments:
+            x: The data, with shape ``(n, D)``.
+
+        Returns:
+            The exact :math:`\log p(x) = \log \mathcal{N}(x \mid b, W W^\top + \sigma^2 I)`, in nats
+            per datum, with shape ``(n,)``.
+        """
+        return dist.MultivariateNormal(self.bias, self.covariance).log_prob(x)
+
+    def posterior(self, x: Tensor) -> dist.MultivariateNormal:
+        r"""
+        Arguments:
+            x: The data, with shape ``(n, D)``.
+
+        Returns:
+            The exact posterior :math:`p(z \mid x) = \mathcal{N}(z \mid M^{-1} W^\top (x - b),
+            \sigma^2 M^{-1})`, where :math:`M = W^\top W + \sigma^2 I`.
+        """
+        variance = (2 * self.log_scale).exp()
+        eye = torch.eye(self.weight.shape[1], dtype=self.weight.dtype, device=self.weight.device)
+        M = self.weight.mT @ self.weight + variance * eye
+        loc = torch.linalg.solve(M, self.weight.mT @ (x - self.bias).mT).mT
+        return dist.MultivariateNormal(loc, precision_matrix=M / variance)
+
+    @classmethod
+    def maximum_likelihood(cls, x: Tensor, latent: int) -> Linear:
+        r"""Fits the model in closed form: the maximum of the likelihood of ``x``.
+
+        Arguments:
+            x: The data, with shape ``(n, D)``.
+            latent: The number :math:`d < D` of elements of :math:`z`.
+
+        Raises:
+            ValueError: Unless :math:`d < D`, or if the data have no variance beyond :math:`d`
+                directions, for which the likelihood has no maximum.
+        """
+        model = cls(x.shape[1], latent).to(x)
+        eigenvalues, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))
+        rest, top = eigenvalues[:-latent], eigenvalues[-latent:]
+
+        if len(rest) == 0 or rest.mean() <= 1e-12 * top.max():
+            raise ValueError(
+                f"The data leave no noise beyond {latent} directions; take a smaller latent."
+            )
+
+        with torch.no_grad():
+            model.bias.copy_(x.mean(0))
+            model.log_scale.copy_(rest.mean().log() / 2)
+            model.weight.copy_(vectors[:, -latent:] * (top - rest.mean()).sqrt())
+
+        return model

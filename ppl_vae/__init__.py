@@ -1,0 +1,1 @@
+"""Variational auto-encoders declared as probabilistic programs."""

@@ -1,0 +1,148 @@
+r"""What programs and data may not do, each with one sentence for people."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["check_data", "check_match", "check_plates", "check_scale"]
+
+Node = Mapping[str, Any]
+
+
+def check_match(model_sites: Iterable[str], guide_sites: Iterable[str]) -> None:
+    r"""Raises a ValueError unless both programs draw the same latent sites.
+
+    Replay would draw a site that the guide forgot from the prior, silently; the weight would be
+    wrong.
+    """
+    model_sites, guide_sites = set(model_sites), set(guide_sites)
+
+    for name in sorted(model_sites - guide_sites):
+        raise ValueError(
+            f"The guide does not draw latent site {name!r} of the model; it draws "
+            f"{sorted(guide_sites) or 'nothing'}. Add pyro.sample({name!r}, ...) to the guide, or "
+            "observe the site in the model."
+        )
+    for name in sorted(guide_sites - model_sites):
+        raise ValueError(
+            f"The guide draws site {name!r}, which is no latent site of the model; those are "
+            f"{sorted(model_sites) or 'none'}. Rename it, or remove it from the guide."
+        )
+
+
+def check_scale(node: Node, expected: float) -> None:
+    r"""Raises a ValueError if ``poutine.scale`` changes the density of a site."""
+    scale = float(node["scale"])
+
+    if abs(scale - expected) > 1e-6 * abs(expected):
+        raise ValueError(
+            f"Site {node['name']!r} is scaled by {scale:g}, where the minibatch explains "
+            f"{expected:g}. Weights take no poutine.scale: weight the KL term by the objective's "
+            "kl_weight, or pass PyroObjective(...) to train with Pyro's own arithmetic."
+        )
+
+
+def check_plates(node: Node, log_prob: Tensor, dims: Iterable[int]) -> None:
+    r"""Raises a ValueError if a site has batch dimensions that no plate explains."""
+    dims = set(dims)
+    loose = [d for d in range(-log_prob.ndim, 0) if d not in dims and log_prob.shape[d] > 1]
+
+    if loose:
+        raise ValueError(
+            f"Site {node['name']!r} has log density of shape {tuple(log_prob.shape)}, of which "
+            f"dimension {loose[0]} lies in no plate. Open pyro.plate('data', n, dim=-1) around it, "
+            "or turn event dimensions into the event with .to_event()."
+        )
+
+
+def check_data(node: Node, lenient: bool = False) -> None:
+    r"""Raises a ValueError if observed data are NaN or outside of the likelihood's support.
+
+    Arguments:
+        node: The observed site.
+        lenient: Whether a likelihood built with ``validate_args=False`` only warns.
+    """
+    value, fn = node["value"], node["fn"]
+
+    if not isinstance(value, Tensor) or value.numel() == 0:
+        return
+
+    seen = torch.ones((), dtype=torch.bool) if node["mask"] is None else node["mask"]
+    event_dim = len(fn.event_shape)
+    check_event_shape(node)
+
+    if value.is_floating_point():
+        finite = value.isfinite().flatten(value.ndim - event_dim).all(-1) if event_dim else (
+            value.isfinite()
+        )
+        if not (finite | ~torch.as_tensor(seen, device=value.device)).all():
+            raise ValueError(
+                f"The data of site {node['name']!r} hold NaN or infinite values; drop those rows, "
+                "or mask missing entries."
+            )
+
+    support = getattr(fn, "support", None)
+
+    if support is None:
+        return
+
+    inside = support.check(value) | ~torch.as_tensor(seen, device=value.device)
+
+    if inside.all():
+        return
+
+    sentence = _outside(node["name"], fn, value)
+
+    if lenient and opted_out(fn):
+        warnings.warn(f"{sentence} It trains, but its bounds mean nothing.", stacklevel=2)
+    else:
+        raise ValueError(sentence)
+
+
+def check_event_shape(node: Node) -> None:
+    r"""Raises a ValueError if observed data do not have the shape that the likelihood draws."""
+    value, fn = node["value"], node["fn"]
+    shape = fn.batch_shape + fn.event_shape
+    ok = value.ndim <= len(shape) and all(
+        a in (b, 1) for a, b in zip(reversed(value.shape), reversed(shape), strict=False)
+    )
+
+    if not ok or value.shape[value.ndim - len(fn.event_shape) :] != fn.event_shape:
+        raise ValueError(
+            f"The data of site {node['name']!r} have shape {tuple(value.shape)}, but the likelihood"
+            f" draws {tuple(shape)}; reshape the data, or build the likelihood for that shape."
+        )
+
+
+def opted_out(fn: Any) -> bool:
+    r"""Whether the innermost distribution was built with ``validate_args=False``."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+
+    return fn.__dict__.get("_validate_args") is False
+
+
+def _outside(name: str, fn: Any, value: Tensor) -> str:
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+
+    kind = type(fn).__name__
+    low, high = value.min().item(), value.max().item()
+    cure = "take a likelihood with that support"
+
+    if kind in ("Bernoulli", "Binomial") and low >= 0:
+        cure = (
+            "binarize them (binarization='threshold', 'static' or 'dynamic'), or take a likelihood "
+            "whose support holds them, such as Normal for real numbers or Binomial with a larger "
+            "total for counts"
+        )
+
+    return (
+        f"The data of site {name!r} lie outside of the support of {kind}: they range from {low:g} "
+        f"to {high:g}; {cure}."
+    )

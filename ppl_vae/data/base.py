@@ -1,0 +1,264 @@
+r"""A data set: splits that load once, on demand, and what the rest needs to know of them."""
+
+from __future__ import annotations
+
+__all__ = ["Data", "Split"]
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .binarize import BINARIZATIONS, Sampler, bernoulli, binarize, probability
+from .compact import compact
+from .scaling import Affine
+from .split import Split, verify
+from .stored import FACTS, recall
+from .summary import describe, fingerprint
+
+
+class Data:
+    r"""A data set with the splits `train` and, where there are any, `validation` and `test`.
+
+    Nothing is loaded before it is asked for. The source's rows are checked, scaled, stored
+    compactly and binarized, in this order. Inside :func:`ppl_vae.data.stored` a new data set
+    knows its facts from a summary.
+
+    Arguments:
+        name: The name of the data set.
+        load: Returns the raw splits by name.
+        binarization: One of `none`, `threshold`, `static` and `dynamic`.
+        protocol: The name of the evaluation protocol, if any.
+        log_volume: The change of volume, in nats per datum, of what the source did already.
+        scale: Fits a scaling of `x` on the training split, such as
+            :func:`ppl_vae.data.scaling.standardize`.
+        class_names: The names of the classes.
+        seed: The seed of the binarization.
+        sampler: Draws binary values from the seed.
+        allow_nan: Whether values may be missing, for a masked likelihood.
+
+    Raises:
+        ValueError: for unknown names; upon loading, for data that is absent, empty or broken.
+
+    Example:
+        >>> rows = torch.tensor([[0, 255], [255, 0], [0, 0], [255, 0]])
+        >>> data = Data("toy", lambda: {"train": Split({"x": rows})}, binarization="dynamic")
+        >>> data.event_shape, data.maximum, data.mean
+        (torch.Size([2]), 1.0, tensor([0.5000, 0.2500]))
+        >>> data.batch("train", torch.tensor([1]))
+        {'x': tensor([[1., 0.]]), 'index': tensor([1])}
+
+    To provide a new data set, write a function that returns `Data(name, load, ...)`, where `load`
+    reads the files and returns raw splits; raise a ValueError that names a file that is missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], Mapping[str, Split]],
+        *,
+        binarization: str = "none",
+        protocol: str = "",
+        log_volume: float = 0.0,
+        scale: Callable[[Tensor], Affine] | None = None,
+        class_names: Sequence[str] | None = None,
+        seed: int = 0,
+        sampler: Sampler = bernoulli,
+        allow_nan: bool = False,
+    ) -> None:
+        if binarization not in BINARIZATIONS:
+            names = ", ".join(BINARIZATIONS)
+            raise ValueError(f"unknown binarization {binarization!r}: there are {names}.")
+
+        if binarization != "none" and scale is not None:
+            raise ValueError("binary data has no scale: choose a scaling or a binarization.")
+
+        self.name = name
+        self.binarization = binarization
+        self.protocol = protocol
+
+        self._load = load
+        self._log_volume = log_volume
+        self._scale = scale
+        self._class_names = class_names
+        self._seed = seed
+        self._sampler = sampler
+        self._allow_nan = allow_nan
+        self._stored = recall()
+
+    def __repr__(self) -> str:
+        return f"Data({self.name!r}, binarization={self.binarization!r})"
+
+    def __getitem__(self, split: str) -> Split:
+        splits = self._prepared[0]
+
+        if split not in splits:
+            names = ", ".join(splits)
+            raise ValueError(f"data set {self.name!r} has no split {split!r}: there are {names}.")
+
+        return splits[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.counts)
+
+    def __contains__(self, split: object) -> bool:
+        return split in self.counts
+
+    @cached_property
+    def _prepared(self) -> tuple[dict[str, Split], Affine | None]:
+        raw = self._read()
+        scaling = None
+
+        verify(self.name, raw, allow_nan=self._allow_nan)
+
+        if self._scale is not None:
+            scaling = self._scale(raw["train"].sites["x"])
+            raw = {k: v.replace(scaling(v.sites["x"])) for k, v in raw.items()}
+
+        splits = compact(raw)
+        splits = binarize(splits, self.binarization, seed=self._seed, sampler=self._sampler)
+
+        if self._stored is not None and fingerprint(splits) != self._stored["hash"]:
+            raise ValueError(
+                f"data set {self.name!r} is not the one that the run was made with (its hash "
+                f"differs): restore the original data and the run's seed and options."
+            )
+
+        return splits, scaling
+
+    def _read(self) -> Mapping[str, Split]:
+        try:
+            return self._load()
+        except (ValueError, OSError, ImportError) as error:
+            if self._stored is None:
+                raise
+
+            raise ValueError(
+                f"the rows of data set {self.name!r} are not available here "
+                f"({str(error).rstrip('.')}): restore its source, or ask for what needs no data."
+            ) from error
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Any]:
+        if self._stored is not None:
+            return self._stored
+
+        facts = describe(*self._prepared, grey=self.binarization == "dynamic")
+        facts["log_volume"] += self._log_volume
+
+        if self._class_names is not None:
+            facts["class_names"] = list(self._class_names)
+
+        return facts
+
+    @property
+    def event_shape(self) -> torch.Size:
+        r"""The shape of one datum `x`."""
+
+        return torch.Size(self._facts["event_shape"])
+
+    @property
+    def mean(self) -> Tensor:
+        r"""The mean of `x` over the training split, in the units that the likelihood sees."""
+
+        return torch.tensor(self._facts["mean"], dtype=torch.float32).reshape(self.event_shape)
+
+    @property
+    def maximum(self) -> float:
+        r"""The largest training value of `x`, in the units that the likelihood sees."""
+
+        return float(self._facts["maximum"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        r"""The number of rows of each split."""
+
+        return dict(self._facts["counts"])
+
+    @property
+    def hash(self) -> str:
+        r"""See :func:`ppl_vae.data.summary.fingerprint`."""
+
+        return str(self._facts["hash"])
+
+    @property
+    def log_volume(self) -> float:
+        r"""The term :math:`\log p(\text{raw}) - \log p(x)`, in nats per complete datum."""
+
+        return float(self._facts["log_volume"])
+
+    @property
+    def scaling(self) -> Affine | None:
+        r"""The scaling from raw data to `x`, if any."""
+
+        state = self._facts["scaling"]
+
+        return None if state is None else Affine.load(state)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        r"""The names of the classes, if any."""
+
+        names = self._facts["class_names"]
+
+        return None if names is None else list(names)
+
+    def draw(
+        self, sites: Mapping[str, Tensor], *, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        r"""Stored rows of the training split to float32, binarized afresh under `dynamic`.
+
+        It draws on the rows' device, from torch's global generator by default. It never looks at
+        a value, hence it can be captured.
+        """
+
+        out = {name: site.float() for name, site in sites.items()}
+
+        if self.binarization == "dynamic":
+            p = probability(sites["x"])
+            out["x"] = (torch.rand(p.shape, generator=generator, device=p.device) < p).float()
+
+        return out
+
+    def batch(
+        self,
+        split: str,
+        index: Tensor | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        r"""Rows of a split as the programs' keyword arguments, and their `index`.
+
+        Arguments:
+            split: The name of the split.
+            index: The rows, all of them by default.
+            device: Where the batch goes.
+            generator: The generator of dynamic binarization, torch's global one by default.
+        """
+
+        source = self[split]
+        rows = torch.arange(len(source))
+
+        if index is not None:
+            rows = rows[index.cpu()]
+
+        sites = {name: site[rows].to(device) for name, site in source.sites.items()}
+
+        if split == "train":
+            sites = self.draw(sites, generator=generator)
+
+        return {**{k: v.float() for k, v in sites.items()}, "index": rows.to(device)}
+
+    def summary(self) -> dict[str, Any]:
+        r"""All facts as plain values, for a file; :func:`ppl_vae.data.stored` takes them back."""
+
+        return {
+            "name": self.name,
+            "protocol": self.protocol,
+            "binarization": self.binarization,
+            **copy.deepcopy({key: self._facts[key] for key in FACTS}),
+        }

@@ -1,0 +1,243 @@
+r"""The evidence :math:`\log p(x)`, by importance sampling.
+
+For each datum, :math:`K` draws :math:`z_k \sim q(z \mid x)` with weights :math:`w_k` estimate
+
+.. math:: \log \hat{p}(x) = \log \frac{1}{K} \sum_{k=1}^K w_k
+
+which is at most :math:`\log p(x)` on average, rises with :math:`K`, and converges to it. Its Monte
+Carlo standard error follows from the spread of the weights (the delta method),
+
+.. math:: \mathrm{se}^2 = \frac{\sum_k w_k^2}{(\sum_k w_k)^2} - \frac{1}{K}
+
+and is to be trusted where the tail of the weights is light; see :func:`khat`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from ..modules import evaluating, modules_of
+from ..weights import Program, draw_guide, log_joint, log_weights, plate_depth
+from .memory import bytes_per_row
+from .pareto import khat
+
+__all__ = ["Evidence", "log_evidence"]
+
+BLOCK = (100, 50)
+r"""Particles and data of a block, drawn together from one seed."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    r"""The evidence of :math:`n` data, each field with shape ``(n,)``, in nats per datum."""
+
+    log_evidence: Tensor
+    r"""The estimate of :math:`\log p(x)`: a lower bound on average."""
+    standard_error: Tensor
+    r"""Its Monte Carlo standard error."""
+    elbo: Tensor
+    r"""The mean log weight: the ELBO, from the same draws."""
+    reconstruction: Tensor
+    r"""The mean of :math:`\log p(x \mid z)`."""
+    kl: Tensor
+    r"""The mean of :math:`\log q(z \mid x) - \log p(z)`."""
+    ess: Tensor
+    r"""The effective sample size :math:`(\sum w)^2 / \sum w^2`, between 1 and :math:`K`."""
+    khat: Tensor
+    r"""The shape of the tail of the weights."""
+    particles: int = 0
+    r"""The number :math:`K` of draws for each datum."""
+
+    def __len__(self) -> int:
+        return len(self.log_evidence)
+
+    def summary(self, dims: int | None = None, log_volume: float = 0.0) -> dict[str, Any]:
+        r"""Means over the data.
+
+        Arguments:
+            dims: The number of dimensions of a datum; with it, bits per dimension are told.
+            log_volume: The log volume, in nats per datum, by which a transform of the data
+                changed densities; it is added, so that the numbers are those of the raw data.
+
+        Returns:
+            ``log_evidence`` (nats per datum) with its ``standard_error`` over the data (what
+            another test set of this size would change) and its ``monte_carlo_error`` (what other
+            draws would change), ``elbo``, ``reconstruction``, ``kl``, ``bits_per_dim``, and the
+            diagnostics ``ess`` (median, min) and ``khat`` (median, max, share over 0.7).
+        """
+        n = len(self)
+        mean = self.log_evidence.double().mean().item() + log_volume
+        spread = self.log_evidence.double().std().item() / n**0.5 if n > 1 else math.nan
+        tails = self.khat[self.khat.isnan().logical_not()]
+        return {
+            "estimator": "importance weighting",
+            "particles": self.particles,
+            "n": n,
+            "log_evidence": mean,
+            "standard_error": spread,
+            "monte_carlo_error": self.standard_error.double().square().sum().sqrt().item() / n,
+            "elbo": self.elbo.double().mean().item() + log_volume,
+            "reconstruction": self.reconstruction.double().mean().item() + log_volume,
+            "kl": self.kl.double().mean().item(),
+            "bits_per_dim": None if not dims else -mean / (dims * math.log(2)),
+            "ess": {"median": self.ess.median().item(), "min": self.ess.min().item()},
+            "khat": {
+                "median": tails.median().item() if len(tails) else None,
+                "max": tails.max().item() if len(tails) else None,
+                "share_over_0.7": (tails > 0.7).double().mean().item() if len(tails) else None,
+            },
+        }
+
+
+def log_evidence(
+    model: Program,
+    guide: Program,
+    batch: Mapping[str, Tensor] | Tensor,
+    particles: int = 5000,
+    *,
+    seed: int = 0,
+    memory: int = 2**29,
+    vectorized: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Evidence:
+    r"""Estimates :math:`\log p(x)` of each datum by importance weighting.
+
+    Draws come in blocks of fixed size, each from a seed of its own, so the result depends on
+    ``seed`` but not on the memory. The programs are run in evaluation mode; no parameter, buffer,
+    flag or random state changes.
+
+    Example:
+        >>> from ppl_vae.guides import Amortized
+        >>> from ppl_vae.models import Linear
+        >>> model = Linear(features=5, latent=2)
+        >>> x = model(n=10).detach()
+        >>> evidence = log_evidence(model, Amortized(model.posterior), x, particles=100)
+        >>> torch.allclose(evidence.log_evidence, model.log_evidence(x), atol=1e-4)
+        True
+
+    References:
+        | Importance Weighted Autoencoders (Burda et al., 2016)
+        | https://arxiv.org/abs/1509.00519
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        guide: The program :math:`q(z \mid x)`.
+        batch: The data: the observed sites by name, or the one tensor of data.
+        particles: The number :math:`K` of draws for each datum.
+        seed: The seed of all draws.
+        memory: The number of bytes that intermediate results may take.
+        vectorized: Whether draws are made at once; programs that reshape them need False.
+        progress: Called with the number of data of each block that is done.
+
+    Raises:
+        ValueError: As :func:`~ppl_vae.weights.log_weights`, if there are no data or no particles,
+            or if a site lies outside of the plate of the data.
+    """
+    named = isinstance(batch, Mapping)
+    sites: dict[str, Tensor] = dict(batch) if named else {"": batch}  # type: ignore[arg-type,dict-item]
+    n = len(next(iter(sites.values()))) if sites else 0
+
+    if n == 0:
+        raise ValueError("There are no data to evaluate; the batch is empty.")
+    if particles < 1:
+        raise ValueError(f"The number of particles must be positive, got {particles}.")
+
+    def rows(part: slice) -> Any:
+        chosen = {name: t[part] for name, t in sites.items()}
+        return chosen if named else chosen[""]
+
+    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
+    cuda = [device for device in devices if device.type == "cuda"]
+    done: list[dict[str, Tensor]] = []
+
+    with evaluating(model, guide), torch.random.fork_rng(devices=cuda):
+        _check(model, guide, rows, n)
+        budget = max(memory // bytes_per_row(model, guide, rows(slice(0, 1))), 1)
+
+        depth = plate_depth(model, guide, rows(slice(0, 1)))
+        draw = partial(_draw, model, guide, depth=depth, budget=budget, vectorized=vectorized)
+
+        with pyro.validation_enabled(False):
+            for i, start in enumerate(range(0, n, BLOCK[1])):
+                block = rows(slice(start, start + BLOCK[1]))
+                done.append(_block(draw, block, particles, (seed, i)))
+                if progress is not None:
+                    progress(min(BLOCK[1], n - start))
+
+    names = [f.name for f in fields(Evidence) if f.name != "particles"]
+    return Evidence(**{k: torch.cat([d[k] for d in done]) for k in names}, particles=particles)
+
+
+def _check(model: Program, guide: Program, rows: Callable[[slice], Any], n: int) -> None:
+    # Every datum goes through every check once; afterwards they are off.
+    with pyro.validation_enabled(True):
+        for start in range(0, n, 1000):
+            log_weights(model, guide, rows(slice(start, start + 1000))).log_weight  # noqa: B018
+
+
+def _block(
+    draw: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    batch: Any,
+    particles: int,
+    seeds: tuple[int, int],
+) -> dict[str, Tensor]:
+    parts = []
+
+    for k, start in enumerate(range(0, particles, BLOCK[0])):
+        torch.manual_seed(_mix(*seeds, k))
+        parts.append(draw(batch, min(BLOCK[0], particles - start)))
+
+    likelihood, prior, guide = (torch.cat(terms) for terms in zip(*parts, strict=True))
+    log_w = likelihood + prior - guide
+    log_p = log_w.logsumexp(0) - math.log(particles)
+    # The share of each draw in the sum of the weights.
+    share = log_w.double().softmax(0).square().sum(0)
+    return {
+        "log_evidence": log_p,
+        "standard_error": (share - 1 / particles).clamp(min=0).sqrt().to(log_p),
+        "elbo": log_w.mean(0),
+        "reconstruction": likelihood.mean(0),
+        "kl": (guide - prior).mean(0),
+        "ess": (1 / share).to(log_p),
+        "khat": khat(log_w),
+    }
+
+
+def _draw(
+    model: Program,
+    guide: Program,
+    batch: Any,
+    particles: int,
+    *,
+    depth: int,
+    budget: int,
+    vectorized: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    n = len(next(iter(batch.values())) if isinstance(batch, Mapping) else batch)
+
+    if not vectorized or particles * n <= budget:
+        weights = log_weights(model, guide, batch, particles, vectorized=vectorized, depth=depth)
+        return weights.likelihood, weights.prior, weights.guide
+
+    # The same draws, scored by the model a few particles at a time.
+    values, log_q = draw_guide(guide, batch, particles, depth=depth)
+    step = max(budget // n, 1)
+    parts = [
+        log_joint(model, batch, {k: v[i : i + step] for k, v in values.items()}, depth=depth)
+        for i in range(0, particles, step)
+    ]
+    likelihood, prior = (torch.cat(terms) for terms in zip(*parts, strict=True))
+    return likelihood, prior, log_q
+
+
+def _mix(seed: int, i: int, k: int) -> int:
+    # A seed for each block; the multipliers are primes, the product stays below 2 ** 63.
+    return (seed * 1_000_000_007 + i * 998_244_353 + k * 1_000_003 + 1) % (2**63 - 25)

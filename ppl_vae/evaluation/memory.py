@@ -1,0 +1,51 @@
+r"""The memory that a pass through the programs takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ..modules import preserving
+from ..weights import Program, log_weights
+
+__all__ = ["bytes_per_row"]
+
+
+class _Counter(TorchDispatchMode):
+    r"""Counts the bytes of all results that are no views."""
+
+    total = 0
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = op(*args, **(kwargs or {}))
+        inputs = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if _is(t)}
+
+        for t in tree_leaves(out):
+            if _is(t) and t.untyped_storage()._cdata not in inputs:
+                self.total += t.nbytes
+
+        return out
+
+
+def _is(t: Any) -> bool:
+    return isinstance(t, Tensor)
+
+
+def bytes_per_row(model: Program, guide: Program, batch: Any) -> int:
+    r"""An upper bound of the bytes that one particle of one datum takes in a pass without gradient.
+
+    All intermediate results are counted as if none was freed before the end.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        guide: The program :math:`q(z \mid x)`.
+        batch: A batch of one datum.
+    """
+    with preserving(model, guide), torch.no_grad(), _Counter() as counter:
+        log_weights(model, guide, batch)
+
+    return max(counter.total, 1)

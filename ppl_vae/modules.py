@@ -1,0 +1,57 @@
+r"""The modules behind programs, which may be modules, methods of modules, or plain functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["evaluating", "modules_of", "preserving"]
+
+Program = Callable[..., Any]
+
+
+def modules_of(*programs: Program | nn.Module | None) -> list[nn.Module]:
+    r"""The modules that programs are, or are methods of, each once.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> modules_of(layer, layer.forward, print)
+        [Linear(in_features=2, out_features=3, bias=True)]
+    """
+    owners = [getattr(program, "__self__", program) for program in programs]
+    return list(dict.fromkeys(owner for owner in owners if isinstance(owner, nn.Module)))
+
+
+@contextmanager
+def evaluating(*programs: Program) -> Iterator[None]:
+    r"""Within it, modules are in evaluation mode and there are no gradients."""
+    flags = [(m, m.training) for root in modules_of(*programs) for m in root.modules()]
+
+    try:
+        for module, _ in flags:
+            module.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+@contextmanager
+def preserving(*programs: Program) -> Iterator[None]:
+    r"""After it, random states and buffers (running means) are as before it."""
+    buffers = {b: b.detach().clone() for root in modules_of(*programs) for b in root.buffers()}
+    devices = {p.device for root in modules_of(*programs) for p in root.parameters()}
+    cuda = [device for device in devices if device.type == "cuda"]
+
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in buffers.items():
+                    buffer.copy_(value)

@@ -1,0 +1,43 @@
+r"""Builders of neural networks, sized by what they connect."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import nn
+
+__all__ = ["Network", "positive"]
+
+
+class Network(ABC):
+    r"""A builder of modules from tensors of one shape to tensors of another.
+
+    To write a new one, subclass it, take the options in ``__init__`` and return a module from
+    :meth:`__call__`. The shapes are handed over by
+    :class:`~ppl_vae.conditional.Conditional`, so one builder serves as encoder and as decoder.
+    Any function of ``(in_shape, out_shape)`` that returns a module will do as well.
+    """
+
+    @abstractmethod
+    def __call__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> nn.Module:
+        r"""
+        Arguments:
+            in_shape: The shape of one input.
+            out_shape: The shape of one output.
+
+        Returns:
+            A module from ``(n, *in_shape)`` to ``(n, *out_shape)``.
+        """
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({options})"
+
+
+def positive(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    r"""Returns the sizes as a tuple; raises a ValueError, with their name, unless all positive."""
+    if any(size < 1 for size in sizes):
+        raise ValueError(f"{name} needs positive sizes, got {list(sizes)}.")
+
+    return tuple(sizes)

@@ -1,0 +1,48 @@
+r"""Multi-layer perceptrons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import nn
+
+from .base import Network, positive
+
+__all__ = ["mlp"]
+
+
+class mlp(Network):
+    r"""A multi-layer perceptron between tensors of any shapes.
+
+    Example:
+        >>> mlp(hidden=[200, 200])((1, 28, 28), (2, 50))(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 2, 50])
+
+    Arguments:
+        hidden: The widths of the hidden layers; none makes the map affine.
+        activation: The non-linearity after each hidden layer, such as :class:`torch.nn.Tanh`.
+
+    Raises:
+        ValueError: If a width is not positive.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (256, 256),
+        activation: Callable[[], nn.Module] = nn.SiLU,
+    ) -> None:
+        self.hidden = positive("mlp.hidden", hidden)
+        self.activation = activation
+
+    def __call__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> nn.Module:
+        widths = (prod(in_shape), *self.hidden)
+        layers: list[nn.Module] = [nn.Flatten()]
+
+        for a, b in pairwise(widths):
+            layers += [nn.Linear(a, b), self.activation()]
+
+        layers += [nn.Linear(widths[-1], prod(out_shape)), nn.Unflatten(-1, torch.Size(out_shape))]
+        return nn.Sequential(*layers)

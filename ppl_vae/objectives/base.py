@@ -1,0 +1,195 @@
+r"""What objectives have in common.
+
+An objective turns the importance weights of a batch into a loss, of which SVI follows the
+gradient. Its value is Pyro's: the sum over the batch, in nats, times the scale of a minibatch;
+:class:`~ppl_vae.svi.SVI` reports it per datum.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import pyro.infer
+import torch
+from pyro.infer.enum import get_importance_trace
+from torch import Tensor, nn
+
+from ..weights import Program, Weights, log_weights, plate_depth
+from .schedule import Schedule
+
+__all__ = ["Estimate", "Objective", "with_gradient"]
+
+
+class Estimate(NamedTuple):
+    r"""What one pass over a batch tells."""
+
+    loss: Tensor
+    r"""The loss, summed over the batch, whose gradient is the estimator's."""
+    metrics: dict[str, Tensor]
+    r"""Detached means over the batch, in nats per datum: the true ``elbo``, with all weights at
+    one, and its terms ``reconstruction`` and ``kl``."""
+    size: float
+    r"""The number of data that ``loss`` is a sum over: :math:`N` if a minibatch is scaled up."""
+
+
+class Objective(pyro.infer.ELBO, nn.Module):
+    r"""A loss over pairs of programs.
+
+    It runs under :class:`ppl_vae.svi.SVI`, under :class:`pyro.infer.SVI`, and as a module,
+    ``objective(model, guide)``, whose call gives the loss.
+
+    To write a new one, subclass it, tell the bound and its reference in the docstring, and return
+    the loss of :class:`~ppl_vae.weights.Weights` from :meth:`loss_of`, as a tensor that
+    gradients flow through. Bounds for each datum ask for ``weights.log_weight``, which refuses
+    programs that have none.
+
+    Arguments:
+        particles: The number :math:`K` of draws for each datum.
+        kl_weight: The weight :math:`\beta` of the terms of the latent variables: a number, or a
+            :class:`~ppl_vae.objectives.Schedule` over steps. At any other value than one the
+            loss is no bound; the metrics are those of the true ELBO all the same.
+        vectorized: Whether all particles are drawn at once. Programs that reshape their draws
+            need False, which loops.
+        max_plate_nesting: The number of nested plates of the programs, found out if None.
+
+    Raises:
+        ValueError: If there is no particle, or the weight is negative.
+    """
+
+    def __init__(
+        self,
+        particles: int = 1,
+        kl_weight: float | Schedule = 1.0,
+        vectorized: bool = True,
+        max_plate_nesting: int | None = None,
+    ) -> None:
+        nn.Module.__init__(self)
+
+        if particles < 1:
+            raise ValueError(f"{type(self).__name__} needs one particle or more, got {particles}.")
+        if not isinstance(kl_weight, Schedule) and kl_weight < 0:
+            raise ValueError(f"The KL weight must not be negative, got {kl_weight}.")
+
+        nesting = float("inf") if max_plate_nesting is None else max_plate_nesting
+        pyro.infer.ELBO.__init__(
+            self, num_particles=particles, vectorize_particles=vectorized, max_plate_nesting=nesting
+        )
+        self.particles = particles
+        self.vectorized = vectorized
+        self.kl_weight = kl_weight
+        self.depth = max_plate_nesting
+        # The step and the weight at it are tensors, so that a captured loss follows them.
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("beta", torch.tensor(self._beta_at(0)))
+        # The same step for Python, so that schedules do not wait for the device.
+        self._count = 0
+        self.register_load_state_dict_post_hook(_recount)
+
+    step: Tensor
+    beta: Tensor
+
+    @abstractmethod
+    def loss_of(self, weights: Weights) -> Tensor:
+        r"""
+        Arguments:
+            weights: The weights of a batch of :math:`n` data.
+
+        Returns:
+            The loss, summed over the batch and times ``weights.scale``: a 0-dimensional tensor.
+        """
+
+    def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
+        r"""Draws once and returns the loss together with the metrics."""
+        weights = self.weights(model, guide, *args, **kwargs)
+        return Estimate(
+            loss=self.loss_of(weights),
+            metrics=elbo_terms(weights),
+            size=weights.n * weights.scale,
+        )
+
+    def weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Weights:
+        r"""Draws the weights of a batch."""
+        batch = kwargs if not args else args
+
+        if args and kwargs:
+            raise ValueError("Give the batch by position or by name, not both.")
+        if self.particles > 1 and self.vectorized and self.depth is None:
+            self.depth = plate_depth(model, guide, batch)
+
+        return log_weights(
+            model,
+            guide,
+            batch,
+            self.particles,
+            vectorized=self.vectorized,
+            depth=self.depth,
+            lenient=self.lenient,
+        )
+
+    lenient = False
+    r"""Whether data outside of a support are let through where the program says so."""
+
+    def advance(self) -> None:
+        r"""Moves schedules on by one step; :class:`~ppl_vae.svi.SVI` calls it after each."""
+        self.step += 1
+        self._count += 1
+
+        if isinstance(self.kl_weight, Schedule):
+            self.beta.fill_(self._beta_at(self._count))
+
+    def differentiable_loss(
+        self, model: Program, guide: Program, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        r"""Returns the loss, summed over the batch, whose gradient is the estimator's."""
+        return self.estimate(model, guide, *args, **kwargs).loss
+
+    def loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
+        r"""Returns the loss, summed over the batch, without gradient."""
+        with torch.no_grad():
+            return self.estimate(model, guide, *args, **kwargs).loss
+
+    def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
+        r"""Returns the loss, adds to the gradients, and moves schedules on."""
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+
+        if loss.requires_grad:
+            loss.backward()
+
+        self.advance()
+        return loss.detach()
+
+    def _beta_at(self, step: int) -> float:
+        return float(self.kl_weight(step) if isinstance(self.kl_weight, Schedule) else self.kl_weight)
+
+    def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
+        # Pyro's base class asks for it; our losses read traces in log_weights alone.
+        return get_importance_trace("flat", self.max_plate_nesting, model, guide, args, kwargs)
+
+    def extra_repr(self) -> str:
+        return f"particles={self.particles}, kl_weight={self.kl_weight}"
+
+
+def _recount(objective: Objective, _: Any) -> None:
+    objective._count = int(objective.step)
+
+
+def elbo_terms(weights: Weights) -> dict[str, Tensor]:
+    r"""The true ELBO and its terms: means over particles and data, detached, in nats per datum.
+
+    A term outside of the plate of the data counts once for all :math:`N` data.
+    """
+    reconstruction = weights.likelihood.detach().mean()
+    kl = (weights.guide - weights.prior).detach().mean()
+
+    if weights.global_term is not None:
+        kl = kl - weights.global_term.detach().mean() / (weights.n * weights.scale)
+
+    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+
+
+def with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
+    r"""Returns ``value``, with the gradient of ``surrogate``."""
+    return value.detach() + (surrogate - surrogate.detach())
+
+

@@ -1,0 +1,58 @@
+r"""Optimizers: torch's, by instance or by constructor, and Pyro's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import pyro.optim
+import torch
+from torch import nn
+
+__all__ = ["Optimizer", "build_optimizer"]
+
+Optimizer = (
+    torch.optim.Optimizer
+    | Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    | pyro.optim.PyroOptim
+)
+
+
+def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    r"""Returns one optimizer of torch for all parameters.
+
+    Pyro keeps an optimizer for each parameter, which is slow; one of
+    :class:`pyro.optim.PyroOptim` with fixed arguments becomes a single one.
+
+    Example:
+        >>> weight = nn.Parameter(torch.zeros(3))
+        >>> type(build_optimizer(pyro.optim.Adam({"lr": 1e-3}), [weight])).__name__
+        'Adam'
+
+    Arguments:
+        optimizer: An optimizer, a function that builds one from parameters, such as
+            ``partial(torch.optim.Adam, lr=1e-3)``, or an optimizer of Pyro.
+        parameters: The parameters to optimize.
+
+    Raises:
+        ValueError: If there is nothing to optimize, or the arguments of Pyro's optimizer depend on
+            the parameter.
+    """
+    if not parameters:
+        raise ValueError("The programs have no parameters that require gradients; there is nothing "
+                         "to train.")
+
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return optimizer
+
+    if isinstance(optimizer, pyro.optim.PyroOptim):
+        if not isinstance(optimizer.pt_optim_args, dict):
+            raise ValueError(
+                "The arguments of Pyro's optimizer depend on the parameter; give parameter groups "
+                "to an optimizer of torch instead."
+            )
+        optimizer = partial(optimizer.pt_optim_constructor, **optimizer.pt_optim_args)
+
+    built: torch.optim.Optimizer = optimizer(parameters)
+    return built

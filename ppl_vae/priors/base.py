@@ -1,0 +1,61 @@
+r"""Priors :math:`p(z)` over latent variables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+
+__all__ = ["Prior"]
+
+
+class Prior(nn.Module, ABC):
+    r"""A distribution :math:`p(z)`, possibly learned, over tensors of one shape.
+
+    To write a new one, subclass it, take ``event_shape`` first and options of your own after it,
+    and return the distribution, with an empty batch shape, from :meth:`forward`. A prior that
+    needs the posterior or the data overrides :meth:`attach`, which experiments call once both
+    are there.
+
+    Arguments:
+        event_shape: The shape of one draw.
+
+    Raises:
+        ValueError: If a size in ``event_shape`` is not positive.
+    """
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.event_shape = torch.Size(event_shape)
+
+        if any(size < 1 for size in self.event_shape):
+            raise ValueError(
+                f"{type(self).__name__} needs positive sizes in event_shape, "
+                f"got {tuple(self.event_shape)}."
+            )
+
+    @abstractmethod
+    def forward(self) -> TorchDistribution:
+        r"""
+        Returns:
+            The distribution :math:`p(z)`, with batch shape ``()`` and event shape ``event_shape``.
+        """
+
+    def attach(self, posterior: Any = None, data: Tensor | None = None) -> Prior:
+        r"""Hands over what the rest of the model has to offer; does nothing for most priors.
+
+        Arguments:
+            posterior: The conditional distribution :math:`q(z \mid x)` of the guide.
+            data: Rows of the training set, with shape ``(n, *x.shape)``.
+
+        Returns:
+            The prior itself.
+        """
+        return self
+
+    def extra_repr(self) -> str:
+        return f"event_shape={tuple(self.event_shape)}"

@@ -1,0 +1,84 @@
+r"""The variational mixture of posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from .base import Prior
+
+__all__ = ["Vamp"]
+
+
+class Vamp(Prior):
+    r"""The variational mixture of posteriors, or VampPrior.
+
+    .. math:: p(z) = \frac{1}{C} \sum_{k=1}^C q(z \mid u_k)
+
+    where :math:`q(z \mid x)` is the posterior of the guide and the pseudo-inputs :math:`u_k` are
+    learned. They live in the range of the data and start at rows of the training set.
+
+    Example:
+        >>> from ppl_vae.conditional import Conditional
+        >>> from ppl_vae.families import Normal
+        >>> from ppl_vae.networks import mlp
+        >>> posterior = Conditional((64,), Normal((8,)), mlp())
+        >>> prior = Vamp((8,), components=3).attach(posterior, torch.rand(100, 64))
+        >>> prior().event_shape
+        torch.Size([8])
+
+    References:
+        | VAE with a VampPrior (Tomczak & Welling, 2018)
+        | https://arxiv.org/abs/1705.07120
+
+    Arguments:
+        event_shape: The shape of one draw.
+        components: The number :math:`C` of pseudo-inputs.
+
+    Raises:
+        ValueError: If there is no component, if the posterior is over another shape, or if the
+            prior is used before :meth:`attach` gave it the posterior.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, event_shape: Sequence[int], components: int = 500) -> None:
+        super().__init__(event_shape)
+
+        if components < 1:
+            raise ValueError(f"Vamp needs one component or more, got {components}.")
+
+        self.components = components
+        self.posterior: Any = None
+
+    def attach(self, posterior: Any = None, data: Tensor | None = None) -> Prior:
+        if posterior is None or data is None:
+            raise ValueError("Vamp needs the posterior and rows of data: attach(posterior, data).")
+
+        if posterior.family.event_shape != self.event_shape:
+            raise ValueError(
+                f"Vamp is over {tuple(self.event_shape)}, but the posterior is over "
+                f"{tuple(posterior.family.event_shape)}; give both the same shape."
+            )
+
+        rows = torch.randperm(len(data))[: self.components]
+        rows = rows.repeat(-(-self.components // len(rows)))[: self.components]
+        data = data.to(torch.get_default_dtype())
+        self.posterior = posterior
+        self.inputs = nn.Parameter(data[rows].clone())
+        self.register_buffer("low", data.min())
+        self.register_buffer("high", data.max())
+        return self
+
+    def forward(self) -> dist.TorchDistribution:
+        if self.posterior is None:
+            raise ValueError("Vamp has no posterior yet; call prior.attach(posterior, data) first.")
+
+        inputs = self.inputs.clamp(self.low, self.high)
+        logits = inputs.new_zeros(self.components)
+        return dist.MixtureSameFamily(dist.Categorical(logits=logits), self.posterior(inputs))

@@ -1,0 +1,50 @@
+"""What every test starts from: a fixed seed, an empty parameter store, default settings."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyro
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def fresh_state() -> Iterator[None]:
+    """Seeds every generator, empties Pyro's parameter store and puts global settings back."""
+    settings, dtype = pyro.settings.get(), torch.get_default_dtype()
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    pyro.clear_param_store()
+    yield
+    torch.set_default_dtype(dtype)
+    pyro.settings.set(**settings)
+
+
+@pytest.fixture
+def float64(fresh_state: None) -> None:
+    """Double precision by default, for the tests whose point is exactness."""
+    torch.set_default_dtype(torch.float64)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[..., Path]:
+    """The path of a real data set, or a skip with the reason where it is absent.
+
+    ``shared_data("MNIST")`` is looked up in the folder that the environment variable
+    ``PPL_VAE_TEST_DATA`` names, by default ``shared/data`` beside the checkout.
+    """
+    folder = Path(os.environ.get("PPL_VAE_TEST_DATA") or ROOT.parent / "shared" / "data")
+
+    def find(*parts: str) -> Path:
+        path = folder.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"needs the data {'/'.join(parts)}; PPL_VAE_TEST_DATA names its folder")
+        return path
+
+    return find
