@@ -1,6 +1,6 @@
 r"""Inference programs :math:`q(z \mid x)`, one per file."""
 
-from .amortized import Amortized
-from .bottom_up import BottomUp
+from ppl_vae.guides.amortized import Amortized
+from ppl_vae.guides.bottom_up import BottomUp
 
 __all__ = ["Amortized", "BottomUp"]

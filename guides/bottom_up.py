@@ -3,6 +3,7 @@ r"""The bottom-up guide of hierarchical models."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyro
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class BottomUp(Program):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-        for level, (below, above) in enumerate(zip(layers, layers[1:], strict=False), start=1):
+        for level, (below, above) in enumerate(pairwise(layers), start=1):
             if below.family.event_shape != above.in_shape:
                 raise ValueError(
                     f"Latent z{level} is drawn with shape {tuple(below.family.event_shape)}, but "

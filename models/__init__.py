@@ -1,7 +1,7 @@
 r"""Generative programs :math:`p(x, z)`, one per file."""
 
-from .hierarchical import Hierarchical
-from .linear import Linear
-from .vae import VAE
+from ppl_vae.models.hierarchical import Hierarchical
+from ppl_vae.models.linear import Linear
+from ppl_vae.models.vae import VAE
 
 __all__ = ["VAE", "Hierarchical", "Linear"]

@@ -1,1 +1,26 @@
-"""Variational auto-encoders declared as probabilistic programs."""
+r"""Variational auto-encoders declared as probabilistic programs, on Pyro and PyTorch."""
+
+from .conditional import Conditional
+from .evaluation import Evidence, log_evidence
+from .experiment import Experiment
+from .fit import fit
+from .run import Run, load, train
+from .svi import SVI
+from .weights import Weights, log_joint, log_weights, rescore, simulate
+
+__all__ = [
+    "SVI",
+    "Conditional",
+    "Evidence",
+    "Experiment",
+    "Run",
+    "Weights",
+    "fit",
+    "load",
+    "log_evidence",
+    "log_joint",
+    "log_weights",
+    "rescore",
+    "simulate",
+    "train",
+]

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 __all__ = ["check_data", "check_match", "check_plates", "check_scale"]
@@ -72,28 +71,17 @@ def check_data(node: Node, lenient: bool = False) -> None:
     if not isinstance(value, Tensor) or value.numel() == 0:
         return
 
-    seen = torch.ones((), dtype=torch.bool) if node["mask"] is None else node["mask"]
-    event_dim = len(fn.event_shape)
     check_event_shape(node)
 
-    if value.is_floating_point():
-        finite = value.isfinite().flatten(value.ndim - event_dim).all(-1) if event_dim else (
-            value.isfinite()
+    if value.is_floating_point() and not value.isfinite().all():
+        raise ValueError(
+            f"The data of site {node['name']!r} hold NaN or infinite values; drop those rows, or "
+            "fill missing entries with a value in the support and mask them."
         )
-        if not (finite | ~torch.as_tensor(seen, device=value.device)).all():
-            raise ValueError(
-                f"The data of site {node['name']!r} hold NaN or infinite values; drop those rows, "
-                "or mask missing entries."
-            )
 
     support = getattr(fn, "support", None)
 
-    if support is None:
-        return
-
-    inside = support.check(value) | ~torch.as_tensor(seen, device=value.device)
-
-    if inside.all():
+    if support is None or support.check(value).all():
         return
 
     sentence = _outside(node["name"], fn, value)

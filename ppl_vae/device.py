@@ -33,7 +33,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
     if not available.get(device.type, False):
         there = [kind for kind, there in available.items() if there]
-        raise ValueError(f"Device {name!r} is not available here; take auto, or {', '.join(there)}.")
+        raise ValueError(
+            f"Device {name!r} is not available here; take auto, or {', '.join(there)}."
+        )
 
     return device
 

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from .device import fits, pick_device
 from .modules import modules_of, preserving
-from .objectives import LinearWarmup
+from .objectives import LinearWarmup, PyroObjective
 from .objectives.base import Objective
 from .progress import Progress
 from .svi import SVI
-from .weights import log_weights
 
 __all__ = ["Interrupted", "Training", "fit"]
 
@@ -147,6 +146,7 @@ class Training:
         with preserving(svi.model, svi.guide):
             svi.prepare(**self._batch(torch.arange(min(batch_size, self.size))))
         self.scheduler = None if scheduler is None else scheduler(svi.optimizer)
+        self.check_data()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -162,13 +162,12 @@ class Training:
         """
         cuda = [self.device] if self.device.type == "cuda" else []
 
-        with torch.random.fork_rng(devices=cuda), Progress(self) as progress:
-            if self.epoch == 0 and self.position == 0:
-                self.check_data()
+        # The data went through every check already.
+        off = pyro.validation_enabled(False)
 
-            with pyro.validation_enabled(False):
-                while self.epoch < self.epochs and not self.out_of_patience:
-                    self._epoch(progress)
+        with torch.random.fork_rng(devices=cuda), Progress(self) as progress, off:
+            while self.epoch < self.epochs and not self.out_of_patience:
+                self._epoch(progress)
 
     @property
     def out_of_patience(self) -> bool:
@@ -182,13 +181,13 @@ class Training:
         r"""Runs all data through both programs once, with every check that there is."""
         splits = ["train", *(["validation"] if self.validated else [])]
 
-        with preserving(self.svi.model, self.svi.guide), torch.no_grad():
-            with pyro.validation_enabled(True):
-                for split in splits:
-                    for rows in torch.arange(len(self.data[split])).split(1000):
-                        batch = self.data.batch(split, rows, device=self.device)
-                        lenient = self.svi.objective.lenient
-                        log_weights(self.svi.model, self.svi.guide, batch, lenient=lenient)
+        svi, objective = self.svi, self.svi.objective
+
+        with preserving(svi.model, svi.guide), torch.no_grad(), pyro.validation_enabled(True):
+            for split in splits:
+                for rows in torch.arange(len(self.data[split])).split(1000):
+                    batch = self.data.batch(split, rows, device=self.device)
+                    objective.check(svi.model, svi.guide, **batch)
 
     def _epoch(self, progress: Progress) -> None:
         start = time.perf_counter()
@@ -304,6 +303,8 @@ class Training:
             )
         if warmup < 0:
             raise ValueError(f"warmup must not be negative, got {warmup}.")
+        if warmup and isinstance(objective, PyroObjective):
+            raise ValueError("Objectives of Pyro have no KL weight to warm up; take one of ours.")
         if warmup and objective.kl_weight != 1.0:
             raise ValueError("Give either warmup or a kl_weight of the objective, not both.")
 

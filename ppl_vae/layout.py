@@ -33,6 +33,7 @@ class Layout:
     plate: str
     data_dim: int
     particle_dim: int | None
+    depth: int
 
     @classmethod
     def of(cls, nodes: list[Node], size: int | None, particles: int, depth: int | None) -> Layout:
@@ -61,13 +62,15 @@ class Layout:
             )
 
         frame = plates[name]
+        depth = max([depth or 1, *(-f.dim for f in plates.values())])
         return cls(
             particles=particles,
             n=frame.size,
             scale=(frame.full_size or frame.size) / frame.size,
             plate=name,
             data_dim=frame.dim,
-            particle_dim=None if particles == 1 else -1 - (depth or 1),
+            particle_dim=None if particles == 1 else -1 - depth,
+            depth=depth,
         )
 
     def local(self, node: Node) -> bool:
@@ -78,6 +81,16 @@ class Layout:
         r"""The sizes of the plates around a site, by dimension."""
         dims = {f.dim: f.size for f in frames(node)}
         return dims if self.particle_dim is None else {**dims, self.particle_dim: self.particles}
+
+    def value(self, node: Node) -> Tensor:
+        r"""The value of a site, with the particles where several of them would be."""
+        value: Tensor = node["value"]
+
+        if self.particle_dim is not None:
+            return value
+
+        missing = self.depth - (value.ndim - len(node["fn"].event_shape))
+        return value.reshape(1, *[1] * missing, *value.shape)
 
     def log_prob(self, node: Node) -> Tensor:
         r"""The log density of a site, masked and unscaled, with the shape of its plates."""

@@ -23,9 +23,7 @@ class NonFiniteError(ValueError):
 
 
 @torch.no_grad()
-def explain(
-    model: Program, guide: Program, batch: Batch, parameters: Mapping[str, Tensor]
-) -> str:
+def explain(model: Program, guide: Program, batch: Batch, parameters: Mapping[str, Tensor]) -> str:
     r"""Tells, in one sentence, which parameter, site and term is not finite.
 
     Arguments:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyro.optim
 import torch
+from pyro.optim.lr_scheduler import PyroLRScheduler
 from torch import nn
 
 __all__ = ["Optimizer", "build_optimizer"]
@@ -36,17 +37,23 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
         parameters: The parameters to optimize.
 
     Raises:
-        ValueError: If there is nothing to optimize, or the arguments of Pyro's optimizer depend on
-            the parameter.
+        ValueError: If there is nothing to optimize, or Pyro's optimizer does more than optimize
+            with fixed arguments.
     """
     if not parameters:
-        raise ValueError("The programs have no parameters that require gradients; there is nothing "
-                         "to train.")
+        raise ValueError(
+            "The programs have no parameters that require gradients; there is nothing to train."
+        )
 
     if isinstance(optimizer, torch.optim.Optimizer):
         return optimizer
 
     if isinstance(optimizer, pyro.optim.PyroOptim):
+        if isinstance(optimizer, PyroLRScheduler) or optimizer.pt_clip_args is not None:
+            raise ValueError(
+                "Give an optimizer of Pyro without scheduler and clip_args; fit takes a scheduler "
+                "of torch, and SVI takes clip."
+            )
         if not isinstance(optimizer.pt_optim_args, dict):
             raise ValueError(
                 "The arguments of Pyro's optimizer depend on the parameter; give parameter groups "

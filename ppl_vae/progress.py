@@ -41,8 +41,11 @@ class Progress:
             )
             done = self.training.epoch * self.training.size
             self.task = self.bar.add_task(
-                "", total=self.training.epochs * self.training.size, completed=done,
-                epoch=self.training.epoch, text="",
+                "",
+                total=self.training.epochs * self.training.size,
+                completed=done,
+                epoch=self.training.epoch,
+                text="",
             )
             self.bar.start()
 

@@ -9,7 +9,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from .modules import evaluating, modules_of
+from .modules import evaluating, modules_of, preserving
 from .nonfinite import NonFiniteError, explain
 from .objectives import ELBO, Estimate, Objective, as_objective
 from .optimizer import Optimizer, build_optimizer
@@ -86,10 +86,11 @@ class SVI:
     def prepare(self, *args: Any, **batch: Any) -> None:
         r"""Finds the parameters and builds the optimizer, from one run of the programs.
 
-        The first step does it by itself.
+        The first step does it by itself. Random states and buffers are left as they were.
         """
-        with poutine.trace(param_only=True) as trace, torch.no_grad():
-            self.objective.estimate(self.model, self.guide, *args, **batch)
+        programs = self.model, self.guide
+        with preserving(*programs), torch.no_grad(), poutine.trace(param_only=True) as trace:
+            self.objective.estimate(*programs, *args, **batch)
 
         named = {
             f"{role}.{name}": parameter
@@ -99,7 +100,9 @@ class SVI:
         }
         for name, site in trace.trace.nodes.items():
             value = site["value"]
-            named[f"param.{name}"] = value.unconstrained() if hasattr(value, "unconstrained") else value
+            named[f"param.{name}"] = (
+                value.unconstrained() if hasattr(value, "unconstrained") else value
+            )
 
         seen: dict[int, str] = {}
         for name, parameter in named.items():
@@ -125,9 +128,7 @@ class SVI:
                 parameters are left as they were.
         """
         if self._optimizer is None:
-            random = torch.get_rng_state()
             self.prepare(*args, **batch)
-            torch.set_rng_state(random)
 
         watched = next(iter(self.parameters.values())).device.type == "cpu"
         random = torch.get_rng_state() if watched else None

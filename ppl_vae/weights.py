@@ -39,8 +39,10 @@ __all__ = [
     "Program",
     "Site",
     "Weights",
+    "base_measure",
     "call",
     "densities",
+    "distributions",
     "draw_guide",
     "log_joint",
     "log_weights",
@@ -59,7 +61,7 @@ class Site:
     r"""A latent variable, drawn from the guide and scored by both programs."""
 
     value: Tensor
-    r"""The draws, with shape ``(K, n, *event_shape)``."""
+    r"""The draws, with shape ``(K, n, *event_shape)``, inner plates between ``K`` and ``n``."""
     p: Any
     r"""The distribution in the model."""
     q: Any
@@ -208,7 +210,7 @@ def draw_guide(
 
     for name, node in nodes.items():
         total.add("guide", node, layout.reduce(layout.log_prob(node), node))
-        values[name] = node["value"] if particles > 1 else node["value"].unsqueeze(0)
+        values[name] = layout.value(node)
 
     return values, total.weights({}, ()).guide
 
@@ -232,7 +234,8 @@ def rescore(model: Program, guide: Program, batch: Batch, values: Mapping[str, T
     with _particle_plate(particles, depth):
         q = _trace(guide, batch, replay=given)
 
-    p = _replay(model, batch, given, particles, depth)
+    check_match([name for name, node in _sites(q).items() if not node["is_observed"]], values)
+    p = _replay(model, batch, q, particles, depth)
     return _read(p, q, batch, particles, depth)
 
 
@@ -294,10 +297,41 @@ def simulate(model: Program, n: int) -> dict[str, Tensor]:
     return {name: node["value"] for name, node in _sites(trace).items()}
 
 
-def densities(
-    model: Program, guide: Program, batch: Batch
-) -> Iterator[tuple[str, str, Tensor]]:
-    r"""Yields each draw and each log density, as (term, site, values), in the order of their making.
+def distributions(
+    program: Program, batch: Batch, *, given: Mapping[str, Tensor] | None = None
+) -> dict[str, tuple[Any, Tensor, bool]]:
+    r"""Runs a program once and returns what it drew from, by site.
+
+    Arguments:
+        program: Any program.
+        batch: What the program is called with.
+        given: Values to take instead of draws, each with shape ``(n, *event_shape)``.
+
+    Returns:
+        By site, the distribution, the value, and whether it is observed.
+    """
+    replay = None if given is None else _given({k: v[None] for k, v in given.items()}, 1)
+    nodes = _sites(_trace(program, batch, replay=replay))
+    return {name: (node["fn"], node["value"], node["is_observed"]) for name, node in nodes.items()}
+
+
+def base_measure(model: Program, batch: Batch) -> str:
+    r"""Tells the measure that the likelihood is a density of.
+
+    Log-likelihoods stand side by side only under the same measure.
+
+    Returns:
+        ``"counting"`` for discrete data, ``"lebesgue"`` for real ones, else ``"mixed"``.
+    """
+    with preserving(model), torch.no_grad():
+        nodes = _sites(_trace(model, batch)).values()
+
+    kinds = {bool(node["fn"].support.is_discrete) for node in nodes if node["is_observed"]}
+    return "mixed" if len(kinds) != 1 else "counting" if kinds.pop() else "lebesgue"
+
+
+def densities(model: Program, guide: Program, batch: Batch) -> Iterator[tuple[str, str, Tensor]]:
+    r"""Yields each draw and each log density as (term, site, values), in the order of making.
 
     It looks for the cause of a loss that is not finite.
     """
@@ -353,7 +387,7 @@ def _particle_plate(particles: int, depth: int | None) -> AbstractContextManager
     if particles == 1:
         return nullcontext()
 
-    return pyro.plate(PARTICLES, particles, dim=-1 - (depth or 0))
+    return pyro.plate(PARTICLES, particles, dim=-1 - (depth or 1))
 
 
 def _sites(trace: poutine.Trace) -> dict[str, Node]:
@@ -381,7 +415,9 @@ def _replay(
         return p
 
     # Sites that the model marks, and the guide does not draw, are summed out.
-    depth = max(-f.dim for node in _sites(p).values() for f in frames(node)) if depth is None else depth
+    depth = (
+        max(-f.dim for node in _sites(p).values() for f in frames(node)) if depth is None else depth
+    )
     with _particle_plate(particles, depth):
         return _trace(model, batch, replay=q, enumerate_from=-1 - depth - (particles > 1))
 
@@ -458,7 +494,7 @@ def _site(layout: Layout, p: Node, q: Node, log_p: Tensor) -> Site:
         return layout.reduce(scale_and_mask(t, mask=q["mask"]), q)
 
     return Site(
-        value=q["value"].unsqueeze(0) if layout.particle_dim is None else q["value"],
+        value=layout.value(q),
         p=p["fn"],
         q=q["fn"],
         log_p=log_p,
@@ -510,6 +546,11 @@ class _Total:
 
     def enumerate(self, node: Node, log_prob: Tensor) -> None:
         # Terms that depend on an enumerated site are added before the sum over its values.
+        if not self.layout.local(node):
+            raise ValueError(
+                f"Site {node['name']!r} is enumerated, or depends on an enumerated site, outside "
+                "of the plate of the data; move it into the plate, or draw it in the guide."
+            )
         if set(self.layout.dims(node)) - {self.layout.data_dim, self.layout.particle_dim}:
             raise ValueError(
                 f"Site {node['name']!r} depends on an enumerated site and lies in a plate within "
@@ -522,7 +563,7 @@ class _Total:
 
         if isinstance(self.joint, Tensor):
             # Plates of the model are rightmost, enumerated dimensions left of them.
-            inner = 1 if self.layout.particle_dim is None else -self.layout.particle_dim
+            inner = -(self.layout.particle_dim or self.layout.data_dim)
             outer = self.joint.ndim - inner
             summed = self.joint.flatten(0, outer - 1).logsumexp(0)
             self.terms["likelihood"] = self.terms["likelihood"] + summed.reshape(K, n)

@@ -253,6 +253,21 @@ class Data:
 
         return {**{k: v.float() for k, v in sites.items()}, "index": rows.to(device)}
 
+    def examples(self) -> Tensor:
+        r"""Training rows of `x` as float32, for parts that start at data, such as pseudo-inputs.
+
+        Under dynamic binarization they are the grey values, without noise. Inside
+        :func:`ppl_vae.data.stored`, where rows may be absent and saved weights take their place,
+        they are copies of the mean.
+        """
+
+        if self._stored is not None:
+            return self.mean.expand(2, *self.event_shape)
+
+        x = self["train"].sites["x"]
+
+        return probability(x) if self.binarization == "dynamic" else x.float()
+
     def summary(self) -> dict[str, Any]:
         r"""All facts as plain values, for a file; :func:`ppl_vae.data.stored` takes them back."""
 

@@ -14,7 +14,7 @@ has drawn, so :class:`ppl_vae.priors.Flow` is fast from :math:`y` to :math:`\eps
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -24,7 +24,11 @@ from torch.distributions import Transform, constraints
 from .base import Family
 from .scale import bounded
 
-__all__ = ["Flow", "FlowDistribution", "lazy_flow"]
+__all__ = ["KINDS", "Flow", "FlowDistribution", "lazy_flow"]
+
+# The flows over real vectors that zuko inverts in closed form. It inverts NAF, UNAF, SOSPF and GF
+# by bisection between -10 and 10, outside of which draws and densities disagree by nats.
+KINDS = ("MAF", "NICE", "NSF", "RealNVP")
 
 
 class FlowDistribution(dist.TorchDistribution):
@@ -35,7 +39,7 @@ class FlowDistribution(dist.TorchDistribution):
         transform: The map :math:`f`, a transformation of zuko or its inverse.
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real_vector
     has_rsample = True
 
@@ -43,18 +47,21 @@ class FlowDistribution(dist.TorchDistribution):
         self.base = base
         self.transform = transform
         # A draw's density comes with the draw; inverting the map for it would be slow, and inexact.
-        self._draw: tuple[Tensor, Tensor] | None = None
+        self._draw: tuple[Tensor, Tensor, bool] | None = None
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         epsilon = self.base.rsample(torch.Size(sample_shape))
         y, ladj = self.transform.call_and_ladj(epsilon)
-        self._draw = (y, self.base.log_prob(epsilon) - ladj)
+        self._draw = (y, self.base.log_prob(epsilon) - ladj, torch.is_grad_enabled())
         return y
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._draw is not None and value is self._draw[0]:
-            return self._draw[1]
+            _, log_prob, differentiable = self._draw
+            # What was drawn without gradients may be scored with them, as wake-sleep does.
+            if differentiable or not torch.is_grad_enabled():
+                return log_prob
 
         epsilon, ladj = self.transform.inv.call_and_ladj(value)
         return self.base.log_prob(epsilon) + ladj
@@ -63,31 +70,36 @@ class FlowDistribution(dist.TorchDistribution):
         return FlowDistribution(self.base.expand(torch.Size(batch_shape)), self.transform)
 
 
-def lazy_flow(kind: str, features: int, **options: Any) -> torch.nn.Module:
+def lazy_flow(
+    kind: str, features: int, transforms: int, hidden: Sequence[int], context: int = 0
+) -> torch.nn.Module:
     r"""Builds a flow of zuko by the name of its class.
 
     Arguments:
-        kind: The name of a class of :mod:`zuko.flows` whose map is triangular: ``"MAF"``,
-            ``"NSF"``, ``"NICE"``, ``"NAF"`` ...
+        kind: The name of a class of :mod:`zuko.flows`, one of :data:`KINDS`.
         features: The number of elements of a draw.
-        options: The options of that class.
+        transforms: The number of transformations.
+        hidden: The widths of the hidden layers of each transformation.
+        context: The number of elements of the context.
 
     Raises:
-        ValueError: If zuko has no such flow.
+        ValueError: If there is no such kind, or a size is not positive.
     """
+    if kind not in KINDS:
+        raise ValueError(
+            f"Flow has no kind {kind!r}; take one of {', '.join(KINDS)}, whose inverse is exact."
+        )
+    if transforms < 1 or context < 0 or any(width < 1 for width in hidden):
+        raise ValueError(
+            "Flow needs one transformation or more, positive widths and no negative context, got "
+            f"transforms={transforms}, hidden={list(hidden)}, context={context}."
+        )
+
     import zuko  # heavy, and needed by flows only
 
-    flows = {
-        name: cls
-        for name, cls in vars(zuko.flows).items()
-        # NCSF is over angles, not over real numbers.
-        if isinstance(cls, type) and issubclass(cls, zuko.lazy.Flow) and name not in ("Flow", "NCSF")
-    }
-
-    if kind not in flows:
-        raise ValueError(f"zuko has no flow {kind!r}; take one of {', '.join(sorted(flows))}.")
-
-    flow: torch.nn.Module = flows[kind](features, **options)
+    flow: torch.nn.Module = getattr(zuko.flows, kind)(
+        features, context, transforms=transforms, hidden_features=hidden
+    )
     return flow
 
 
@@ -118,15 +130,16 @@ class Flow(Family):
 
     Arguments:
         event_shape: The shape ``(d,)`` of one draw.
-        kind: The name of a flow of zuko.
+        kind: The name of a flow of zuko: ``"MAF"``, ``"NICE"``, ``"NSF"`` or ``"RealNVP"``.
         transforms: The number of transformations.
         hidden: The widths of the hidden layers of each transformation.
-        context: The number of elements of :math:`c`.
+        context: The number of elements of :math:`c`; with none, the map is the same for all data.
         floor: The smallest scale of the base.
         ceiling: The largest scale of the base.
 
     Raises:
-        ValueError: If a draw is not a vector, or zuko has no such flow.
+        ValueError: If a draw is not a vector, there is no such kind, a size is not positive, or
+            the bounds are not ``0 < floor < 1 < ceiling``.
     """
 
     def __init__(
@@ -152,15 +165,14 @@ class Flow(Family):
         self.context = context
         self.floor = floor
         self.ceiling = ceiling
-        self.transform = lazy_flow(
-            kind, d, context=context, transforms=transforms, hidden_features=hidden
-        ).transform
+        bounded(torch.zeros(()), floor, ceiling)
+        self.transform = lazy_flow(kind, d, transforms, hidden, context).transform
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         (d,) = self.event_shape
         loc, rho, context = h.split([d, d, self.context], dim=-1)
         base = dist.Normal(loc, bounded(rho, self.floor, self.ceiling)).to_event(1)
-        return FlowDistribution(base, self.transform(context))
+        return FlowDistribution(base, self.transform(context if self.context else None))
 
     def at_mean(self, mean: Tensor) -> Tensor:
         h = super().at_mean(mean)

@@ -61,7 +61,7 @@ class FullRankNormal(Family):
         loc, rho, below = h.split([d, d, d * (d - 1) // 2], dim=-1)
         scale_tril = torch.diag_embed(bounded(rho, self.floor, self.ceiling))
         i, j = self.rows
-        scale_tril = scale_tril.index_put((..., i, j), below) if d > 1 else scale_tril
+        scale_tril[..., i, j] = below
         return dist.MultivariateNormal(loc, scale_tril=scale_tril)
 
     def at_mean(self, mean: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ r"""The family of independent normal elements."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -35,7 +36,7 @@ class Normal(Family):
         ceiling: The largest scale (``"element"`` and ``"shared"``).
 
     Raises:
-        ValueError: If a fixed scale is not positive, or the bounds are not
+        ValueError: If a fixed scale is not positive and finite, or the bounds are not
             ``0 < floor < 1 < ceiling``.
 
     References:
@@ -61,8 +62,8 @@ class Normal(Family):
 
         if scale == "shared":
             self.rho = nn.Parameter(torch.zeros(()))
-        elif not isinstance(scale, str) and scale <= 0:
-            raise ValueError(f"The scale of Normal must be positive, got {scale}.")
+        elif not isinstance(scale, str) and not 0 < scale < math.inf:
+            raise ValueError(f"The scale of Normal must be positive and finite, got {scale}.")
         elif isinstance(scale, str) and scale != "element":
             raise ValueError(
                 f"The scale of Normal is 'element', 'shared' or a number, got {scale!r}."

@@ -41,9 +41,10 @@ def bounded(rho: Tensor, floor: float, ceiling: float) -> Tensor:
     Raises:
         ValueError: Unless :math:`0 < a < 1 < b`.
     """
-    if not 0 < floor < 1 < ceiling:
+    if not 0 < floor < 1 < ceiling < math.inf:
         raise ValueError(
-            f"A scale needs 0 < floor < 1 < ceiling, got floor={floor} and ceiling={ceiling}."
+            "A scale needs 0 < floor < 1 < ceiling, all finite, "
+            f"got floor={floor} and ceiling={ceiling}."
         )
 
     width = ceiling - floor

@@ -3,11 +3,13 @@ r"""Builders of neural networks, sized by what they connect."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
-__all__ = ["Network", "positive"]
+__all__ = ["Activation", "Network", "layer_of", "positive"]
+
+Activation = str | Callable[[], nn.Module]
 
 
 class Network(ABC):
@@ -41,3 +43,27 @@ def positive(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
         raise ValueError(f"{name} needs positive sizes, got {list(sizes)}.")
 
     return tuple(sizes)
+
+
+def layer_of(activation: Activation) -> Callable[[], nn.Module]:
+    r"""Returns what builds a non-linearity, given by itself or by its name in :mod:`torch.nn`.
+
+    Example:
+        >>> layer_of("Tanh")(), layer_of(nn.ReLU)()
+        (Tanh(), ReLU())
+
+    Raises:
+        ValueError: If there is no module of that name.
+    """
+    if not isinstance(activation, str):
+        return activation
+
+    found = getattr(nn, activation, None)
+
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ValueError(
+            f"There is no activation {activation!r} in torch.nn; take SiLU, Tanh, ReLU, GELU, "
+            "Softplus or another of its names."
+        )
+
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from .base import layer_of
 from .image import ImageNetwork, Size
 
 __all__ = ["conv"]
@@ -30,11 +31,11 @@ class conv(ImageNetwork):
     """
 
     def down(self, a: int, b: int) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), self.activation())
+        return nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), layer_of(self.activation)())
 
     def up(self, a: int, b: int, odd: Size) -> nn.Module:
         restore = (1 - odd[0], 1 - odd[1])
         return nn.Sequential(
             nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=restore),
-            self.activation(),
+            layer_of(self.activation)(),
         )

@@ -8,14 +8,14 @@ up restores the very sizes of the way down.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
 import torch
 from torch import nn
 
-from .base import Network, positive
+from .base import Activation, Network, layer_of, positive
 
 __all__ = ["ImageNetwork"]
 
@@ -39,10 +39,11 @@ class ImageNetwork(Network):
     def __init__(
         self,
         channels: Sequence[int] = (32, 64),
-        activation: Callable[[], nn.Module] = nn.SiLU,
+        activation: Activation = "SiLU",
     ) -> None:
         self.channels = positive(f"{type(self).__name__}.channels", channels)
         self.activation = activation
+        layer_of(activation)
 
     @abstractmethod
     def down(self, a: int, b: int) -> nn.Module:
@@ -92,7 +93,7 @@ class ImageNetwork(Network):
             nn.Flatten(),
             nn.Linear(prod(in_shape), prod(inner)),
             nn.Unflatten(-1, inner),
-            self.activation(),
+            layer_of(self.activation)(),
             *stages,
             nn.Conv2d(self.channels[0], prod(out_shape[:-2]), 3, padding=1),
             nn.Unflatten(1, out_shape[:-2]),

@@ -2,14 +2,14 @@ r"""Multi-layer perceptrons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
 import torch
 from torch import nn
 
-from .base import Network, positive
+from .base import Activation, Network, layer_of, positive
 
 __all__ = ["mlp"]
 
@@ -23,26 +23,29 @@ class mlp(Network):
 
     Arguments:
         hidden: The widths of the hidden layers; none makes the map affine.
-        activation: The non-linearity after each hidden layer, such as :class:`torch.nn.Tanh`.
+        activation: The non-linearity after each hidden layer: a name in :mod:`torch.nn`, such as
+            ``"Tanh"``, or what builds one.
 
     Raises:
-        ValueError: If a width is not positive.
+        ValueError: If a width is not positive, or there is no such activation.
     """
 
     def __init__(
         self,
         hidden: Sequence[int] = (256, 256),
-        activation: Callable[[], nn.Module] = nn.SiLU,
+        activation: Activation = "SiLU",
     ) -> None:
         self.hidden = positive("mlp.hidden", hidden)
         self.activation = activation
+        layer_of(activation)
 
     def __call__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> nn.Module:
         widths = (prod(in_shape), *self.hidden)
+        activation = layer_of(self.activation)
         layers: list[nn.Module] = [nn.Flatten()]
 
         for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b), self.activation()]
+            layers += [nn.Linear(a, b), activation()]
 
         layers += [nn.Linear(widths[-1], prod(out_shape)), nn.Unflatten(-1, torch.Size(out_shape))]
         return nn.Sequential(*layers)

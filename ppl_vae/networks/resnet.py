@@ -7,7 +7,7 @@ from math import gcd
 
 from torch import Tensor, nn
 
-from .base import positive
+from .base import Activation, layer_of, positive
 from .image import ImageNetwork, Size
 
 __all__ = ["resnet"]
@@ -59,7 +59,7 @@ class resnet(ImageNetwork):
         self,
         channels: Sequence[int] = (32, 64),
         blocks: int = 1,
-        activation: Callable[[], nn.Module] = nn.SiLU,
+        activation: Activation = "SiLU",
     ) -> None:
         super().__init__(channels, activation)
         (self.blocks,) = positive("resnet.blocks", [blocks])
@@ -67,12 +67,12 @@ class resnet(ImageNetwork):
     def down(self, a: int, b: int) -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(a, b, 3, stride=2, padding=1),
-            *(ResidualBlock(b, self.activation) for _ in range(self.blocks)),
+            *(ResidualBlock(b, layer_of(self.activation)) for _ in range(self.blocks)),
         )
 
     def up(self, a: int, b: int, odd: Size) -> nn.Module:
         restore = (1 - odd[0], 1 - odd[1])
         return nn.Sequential(
-            *(ResidualBlock(a, self.activation) for _ in range(self.blocks)),
+            *(ResidualBlock(a, layer_of(self.activation)) for _ in range(self.blocks)),
             nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=restore),
         )

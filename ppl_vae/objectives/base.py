@@ -110,7 +110,7 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
     def weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Weights:
         r"""Draws the weights of a batch."""
-        batch = kwargs if not args else args
+        batch = args or kwargs
 
         if args and kwargs:
             raise ValueError("Give the batch by position or by name, not both.")
@@ -126,6 +126,14 @@ class Objective(pyro.infer.ELBO, nn.Module):
             depth=self.depth,
             lenient=self.lenient,
         )
+
+    def check(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> None:
+        r"""Runs a batch through every check of programs and data, with one particle.
+
+        Raises:
+            ValueError: As :func:`~ppl_vae.weights.log_weights`.
+        """
+        log_weights(model, guide, args or kwargs, lenient=self.lenient)
 
     lenient = False
     r"""Whether data outside of a support are let through where the program says so."""
@@ -160,7 +168,9 @@ class Objective(pyro.infer.ELBO, nn.Module):
         return loss.detach()
 
     def _beta_at(self, step: int) -> float:
-        return float(self.kl_weight(step) if isinstance(self.kl_weight, Schedule) else self.kl_weight)
+        return float(
+            self.kl_weight(step) if isinstance(self.kl_weight, Schedule) else self.kl_weight
+        )
 
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
         # Pyro's base class asks for it; our losses read traces in log_weights alone.
@@ -191,5 +201,3 @@ def elbo_terms(weights: Weights) -> dict[str, Tensor]:
 def with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     r"""Returns ``value``, with the gradient of ``surrogate``."""
     return value.detach() + (surrogate - surrogate.detach())
-
-

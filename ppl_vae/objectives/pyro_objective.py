@@ -8,7 +8,7 @@ import pyro.infer
 import torch
 from torch import Tensor
 
-from ..weights import Program, Weights
+from ..weights import Program, Weights, call
 from .base import Estimate, Objective
 from .elbo import ELBO
 from .mean_field_elbo import MeanFieldELBO
@@ -34,8 +34,8 @@ class PyroObjective(Objective):
         raise NotImplementedError("Pyro's objectives read traces themselves.")
 
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
-        kwargs = {name: value for name, value in kwargs.items() if name != "index"}
-        size = next(len(t) for t in [*args, *kwargs.values()] if isinstance(t, Tensor))
+        size = next((len(t) for t in [*args, *kwargs.values()] if isinstance(t, Tensor)), 1)
+        model, guide = _bare(model), _bare(guide)
 
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.elbo.differentiable_loss(model, guide, *args, **kwargs)
@@ -46,6 +46,18 @@ class PyroObjective(Objective):
             loss = self.elbo.loss(model, guide, *args, **kwargs)
 
         return Estimate(loss=torch.as_tensor(loss), metrics={}, size=float(size))
+
+    def check(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> None:
+        # What Pyro's arithmetic allows is for Pyro to check.
+        self.elbo.loss(_bare(model), _bare(guide), *args, **kwargs)
+
+
+def _bare(program: Program) -> Program:
+    # The entry "index" of a batch is only for programs that take it.
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return call(program, args or kwargs)
+
+    return run
 
 
 def as_objective(objective: Any) -> Objective:

@@ -25,11 +25,19 @@ class FamilyPrior(Prior):
     Arguments:
         family: The family :math:`\{p_h\}`.
         learned: Whether :math:`h` is learned, or stays zero.
+
+    Raises:
+        ValueError: If it is given anything but a family.
     """
 
     h: Tensor
 
     def __init__(self, family: Family, learned: bool = False) -> None:
+        if not isinstance(family, Family):
+            raise ValueError(
+                f"FamilyPrior is built from a family, such as Laplace((8,)), got {family!r}."
+            )
+
         super().__init__(family.event_shape)
         self.family = family
         h = torch.zeros(family.param_shape)

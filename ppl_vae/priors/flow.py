@@ -33,12 +33,12 @@ class Flow(Prior):
 
     Arguments:
         event_shape: The shape ``(d,)`` of one draw.
-        kind: The name of a flow of zuko, such as ``"MAF"``, ``"NSF"`` or ``"NICE"``.
+        kind: The name of a flow of zuko: ``"MAF"``, ``"NICE"``, ``"NSF"`` or ``"RealNVP"``.
         transforms: The number of transformations.
         hidden: The widths of the hidden layers of each transformation.
 
     Raises:
-        ValueError: If a draw is not a vector, or zuko has no such flow.
+        ValueError: If a draw is not a vector, there is no such kind, or a size is not positive.
     """
 
     zero: Tensor
@@ -60,9 +60,7 @@ class Flow(Prior):
 
         (d,) = self.event_shape
         self.register_buffer("zero", torch.zeros(()), persistent=False)
-        self.transform = lazy_flow(
-            kind, d, transforms=transforms, hidden_features=hidden
-        ).transform
+        self.transform = lazy_flow(kind, d, transforms, hidden).transform
 
     def forward(self) -> dist.TorchDistribution:
         normal = dist.Normal(self.zero, torch.ones_like(self.zero))

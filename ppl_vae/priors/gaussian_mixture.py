@@ -36,7 +36,8 @@ class GaussianMixture(Prior):
         ceiling: The largest scale.
 
     Raises:
-        ValueError: If there is no component, or the bounds are not ``0 < floor < 1 < ceiling``.
+        ValueError: If there is no component, the spread is negative, or the bounds are not
+            ``0 < floor < 1 < ceiling``.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class GaussianMixture(Prior):
 
         if components < 1:
             raise ValueError(f"GaussianMixture needs one component or more, got {components}.")
+        if not spread >= 0:
+            raise ValueError(f"The spread of GaussianMixture must not be negative, got {spread}.")
 
         self.floor = floor
         self.ceiling = ceiling

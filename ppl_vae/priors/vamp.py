@@ -66,6 +66,12 @@ class Vamp(Prior):
                 f"{tuple(posterior.family.event_shape)}; give both the same shape."
             )
 
+        if len(data) == 0 or data.shape[1:] != posterior.in_shape:
+            raise ValueError(
+                "Vamp needs one or more rows of data, rows of shape "
+                f"{tuple(posterior.in_shape)}, got {tuple(data.shape)}."
+            )
+
         rows = torch.randperm(len(data))[: self.components]
         rows = rows.repeat(-(-self.components // len(rows)))[: self.components]
         data = data.to(torch.get_default_dtype())

@@ -1,0 +1,92 @@
+r"""How well does a variational auto-encoder model a data set of one's own?
+
+By default columns are standardized and the likelihood is normal with one learned scale, so rows of
+real numbers work as they are; the change of volume is added back to the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ppl_vae.conditional import Conditional
+from ppl_vae.data import array
+from ppl_vae.experiment import Experiment
+from ppl_vae.families import Family, Normal
+from ppl_vae.guides import Amortized
+from ppl_vae.models import VAE
+from ppl_vae.networks import Network, mlp
+from ppl_vae.objectives import ELBO, Objective
+from ppl_vae.priors import Prior, StandardNormal
+from ppl_vae.program import Program
+
+
+def experiment(
+    file: str | None = None,
+    train_file: str | None = None,
+    validation_file: str | None = None,
+    test_file: str | None = None,
+    splits: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    split_seed: int = 0,
+    labels: str | None = None,
+    key: str | None = None,
+    event_shape: list[int] | None = None,
+    scaling: str = "standardize",
+    binarization: str = "none",
+    latent: int = 8,
+    prior: Callable[[Sequence[int]], Prior] = StandardNormal,
+    likelihood: Callable[[Sequence[int]], Family] = lambda shape: Normal(shape, scale="shared"),
+    posterior: Callable[[Sequence[int]], Family] = Normal,
+    guide: Callable[[Conditional], Program] = Amortized,
+    encoder: Network = mlp(),
+    decoder: Network = mlp(),
+    objective: Objective = ELBO(),
+) -> Experiment:
+    r"""A file of one's own: .npy, .npz, .mat, .csv, .txt, .amat, or a folder of images.
+
+    Arguments:
+        file: The file or folder, whose rows are split.
+        train_file: The file of training rows, instead.
+        validation_file: The file of validation rows.
+        test_file: The file of test rows.
+        splits: The fractions of train, validation and test.
+        split_seed: The seed of the split.
+        labels: The column of labels, by name or number.
+        key: The array in a .npz or .mat file.
+        event_shape: The shape of one datum, such as [1,28,28].
+        scaling: none, standardize or unit.
+        binarization: none, threshold, static or dynamic.
+        latent: The number of elements of z.
+        prior: The prior p(z).
+        likelihood: The family of p(x | z).
+        posterior: The family of q(z | x).
+        guide: The structure of the guide.
+        encoder: The network from x to the posterior.
+        decoder: The network from z to the likelihood.
+        objective: The objective.
+    """
+    if file is None and train_file is None:
+        raise ValueError("The experiment array needs a file: give --file, or --train_file.")
+
+    data = array(
+        file,
+        labels=int(labels) if labels is not None and labels.lstrip("-").isdigit() else labels,
+        splits=splits,
+        seed=split_seed,
+        scaling="none" if binarization != "none" else scaling,
+        binarization=binarization,
+        event_shape=event_shape,
+        key=key,
+        train_file=train_file,
+        validation_file=validation_file,
+        test_file=test_file,
+    )
+    # Standardized data are in a network's range already; counts and pixels are brought to it.
+    in_scale = 1.0 if data.scaling is not None else max(data.maximum, 1.0)
+    q = Conditional(data.event_shape, posterior((latent,)), encoder, in_scale=in_scale)
+    p = Conditional((latent,), likelihood(data.event_shape), decoder, mean=data.mean)
+    return Experiment(
+        data=data,
+        model=VAE(prior((latent,)).attach(q, data.examples()), p),
+        guide=guide(q),
+        objective=objective,
+    )

@@ -1,0 +1,7 @@
+r"""``python -m ppl_vae``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

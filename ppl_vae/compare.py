@@ -1,0 +1,154 @@
+r"""Comparison of runs: groups of seeds, ranked where log-likelihoods may be ranked."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .run import Run
+
+__all__ = ["groups", "print_table"]
+
+COMPARED = ("split", "n", "data", "protocol", "base_measure", "estimator", "particles")
+
+
+def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[str, Any]]:
+    r"""Groups runs that differ in the seed alone, best log p(x) first.
+
+    A group of one run has the standard error over the data, one of several runs that over the
+    seeds. Groups whose data, split, protocol, base measure or estimator are not those of most
+    are marked as not comparable, with the reason.
+
+    Arguments:
+        folders: Folders of runs, or folders that hold them.
+        split: The split that they were evaluated on.
+
+    Raises:
+        ValueError: If a folder holds no run, or a run was not evaluated on the split.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    for folder in folders:
+        for run in _runs(Path(folder)):
+            found.setdefault(_key(run), []).append(_row(run, split))
+
+    rows = [_group(members) for members in found.values()]
+    _judge(rows)
+    return sorted(rows, key=lambda row: (not row["comparable"], -row["log_evidence"]))
+
+
+def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
+    r"""Prints groups as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    heads = ("variant", "ELBO", "KL", "log p(x) [nats]", "bits/dim", "k-hat > 0.7", "seconds")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "variant" else "right")
+
+    for row in rows:
+        error = f" ± {row['standard_error']:.2f}" if not math.isnan(row["standard_error"]) else ""
+        table.add_row(
+            row["name"] + ("" if row["runs"] == 1 else f" ({row['runs']} seeds)"),
+            f"{row['elbo']:.2f}",
+            f"{row['kl']:.2f}",
+            f"{row['log_evidence']:.2f}{error}",
+            f"{row['bits_per_dim']:.4f}",
+            "-" if row["khat_share"] is None else f"{row['khat_share']:.0%}",
+            f"{row['seconds']:.1f}",
+        )
+
+    console = Console(soft_wrap=False)
+    console.print(table)
+    for row in rows:
+        if not row["comparable"]:
+            console.print(f"{row['name']} is not ranked: {row['reason']}", markup=False)
+    if rows:
+        kinds = " and ".join(sorted({row["standard_error_kind"] for row in rows}))
+        console.print(f"± is the standard error {kinds}; log p(x) is a lower bound on average.")
+
+
+def _runs(folder: Path) -> list[Run]:
+    if (folder / "config.yaml").is_file():
+        return [Run(folder)]
+
+    inner = sorted(path.parent for path in folder.glob("*/config.yaml"))
+    if not inner:
+        raise ValueError(f"There is no run in {folder}.")
+
+    return [Run(path) for path in inner]
+
+
+def _key(run: Run) -> str:
+    config = json.loads(json.dumps(run.config))
+    config.pop("seed")
+    for name in ("seed", "device"):
+        config["options"].pop(name, None)
+
+    return json.dumps([config, run.data_summary["hash"]], sort_keys=True)
+
+
+def _row(run: Run, split: str) -> dict[str, Any]:
+    records = [r for r in run.evidence if r["split"] == split and r["method"] == "importance"]
+    if not records:
+        raise ValueError(
+            f"The run {run.dir} was not evaluated on {split}; call ppl-vae evaluate {run.dir} "
+            f"--split {split} first."
+        )
+
+    # The most particles give the tightest bound.
+    record = max(records, key=lambda r: r["particles"])
+    summary = run.data_summary
+    return {
+        **record,
+        "khat_share": record["khat"]["share_over_0.7"],
+        "dir": run.dir,
+        "name": run.dir.name,
+        "data": summary["hash"],
+        "data_name": summary["name"],
+        "protocol": summary["protocol"] or summary["binarization"],
+        "seconds": run.provenance.get("seconds", math.nan),
+        "parameters": run.provenance.get("parameters"),
+    }
+
+
+def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
+    first = members[0]
+    if len(members) == 1:
+        return {**first, "runs": 1, "standard_error_kind": "over data"}
+
+    names = ("log_evidence", "elbo", "kl", "bits_per_dim", "seconds", "monte_carlo_error")
+    means = {name: statistics.fmean(m[name] for m in members) for name in names}
+    spread = statistics.stdev(m["log_evidence"] for m in members) / len(members) ** 0.5
+    shared = first["dir"].parent.name if first["name"].startswith("seed-") else first["name"]
+    return {
+        **first,
+        **means,
+        "name": shared,
+        "runs": len(members),
+        "standard_error": spread,
+        "standard_error_kind": "over seeds",
+    }
+
+
+def _judge(rows: list[dict[str, Any]]) -> None:
+    keys = [tuple(row[name] for name in COMPARED) for row in rows]
+    usual = max(keys, key=keys.count)
+
+    for row, key in zip(rows, keys, strict=True):
+        differ = [name for name, a, b in zip(COMPARED, key, usual, strict=True) if a != b]
+        row["comparable"] = not differ
+        row["reason"] = "; ".join(
+            f"its {name.replace('_', ' ')} is {_short(row[name])}, not {_short(usual[i])}"
+            for i, name in enumerate(COMPARED)
+            if name in differ
+        )
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) > 40 else str(value)

@@ -1,0 +1,1 @@
+r"""Figures, a noun each; :mod:`ppl_vae.plots` collects the functions that draw them."""

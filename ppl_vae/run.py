@@ -1,0 +1,386 @@
+r"""A run and its folder: configuration, checkpoints, results.
+
+The folder holds
+
+- ``config.yaml``: the resolved configuration; ``files/`` the user's own files it refers to;
+- ``data.json``: what building the programs needs of the data; ``provenance.json``;
+- ``metrics.csv``: a row per epoch; ``checkpoints/last.safetensors`` and ``best.safetensors``;
+- ``evidence.json``: a list of evaluations; ``evidence-SPLIT.npz``: the last one per datum;
+- ``figures/*.png`` and ``report.html``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from . import checkpoint
+from .atomic import write_arrays, write_json
+from .catalogue import find_experiment
+from .create import Plan, build, check_free
+from .data import Data, array, stored
+from .device import pick_device
+from .evaluation import Evidence, log_evidence
+from .experiment import Experiment
+from .fit import Interrupted, Training
+from .gallery import figures
+from .options import Options
+from .predict import encode, predict, sample
+from .saver import Saver, stopping_on_signals
+from .svi import SVI
+from .userfile import digest
+from .weights import base_measure
+
+__all__ = ["Run", "load", "train"]
+
+
+def train(
+    experiment: str,
+    out: Path | str,
+    options: list[str] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Run:
+    r"""Trains an experiment into a folder.
+
+    Arguments:
+        experiment: A name in ``experiments/``, or the path of a Python file.
+        out: The folder.
+        options: Options as on the command line, such as ``["--prior", "Vamp"]``.
+        overwrite: Whether a run that is there already is replaced.
+        progress: Whether progress is shown.
+
+    Raises:
+        ValueError: If an option is wrong, or there is a run already.
+        Interrupted: If a signal asked to stop; the run can be resumed.
+    """
+    out = Path(out)
+    check_free(out, overwrite)
+    plan = Plan.of(experiment, options or [])
+    # All that can be wrong with options and data shows before the folder is touched.
+    training = _training(plan.experiment, plan.seed, plan.device, progress)
+    plan.write(out, overwrite=overwrite)
+    run = Run(out, device=plan.device)
+    run.__dict__["experiment"] = plan.experiment
+    run.follow(training)
+    return run
+
+
+def load(folder: Path | str, *, device: str = "auto", weights: str = "best") -> Run:
+    r"""Loads a run, without its data; files of the user in it are executed.
+
+    Arguments:
+        folder: The folder of the run.
+        device: ``"auto"``, or a device of torch.
+        weights: ``"best"``, by validation ELBO, or ``"last"``.
+
+    Raises:
+        ValueError: If the folder is missing, incomplete or damaged.
+    """
+    run = Run(folder, device=device, weights=weights)
+    run.svi  # noqa: B018  fails now rather than later
+    return run
+
+
+class Run:
+    r"""A run in its folder, which need not be finished.
+
+    Arguments:
+        folder: The folder of the run.
+        device: ``"auto"``, or a device of torch.
+        weights: ``"best"``, by validation ELBO, or ``"last"``.
+
+    Raises:
+        ValueError: If the folder is missing, incomplete or damaged.
+    """
+
+    def __init__(self, folder: Path | str, *, device: str = "auto", weights: str = "best") -> None:
+        self.dir = Path(folder)
+        self.device = pick_device(device)
+        self.weights = weights
+
+        if not self.dir.is_dir():
+            raise ValueError(f"There is no run folder {self.dir}.")
+        if not (self.dir / "config.yaml").is_file():
+            raise ValueError(f"The folder {self.dir} is no run: it has no config.yaml.")
+        if weights not in ("best", "last"):
+            raise ValueError(f"The weights of a run are 'best' or 'last', got {weights!r}.")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        r"""The resolved configuration."""
+        try:
+            config = yaml.safe_load((self.dir / "config.yaml").read_text())
+            return {k: config[k] for k in ("experiment", "seed", "options", "files")}
+        except (yaml.YAMLError, KeyError, TypeError, OSError) as error:
+            raise ValueError(f"The file {self.dir / 'config.yaml'} is damaged: {error}.") from error
+
+    @cached_property
+    def data_summary(self) -> dict[str, Any]:
+        r"""What building needs of the data, and what identifies them."""
+        return self._json("data.json")  # type: ignore[no-any-return]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        r"""Versions, commit, device, and, once trained, seconds and parameters."""
+        return self._json("provenance.json")  # type: ignore[no-any-return]
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        r"""The experiment, built without its data."""
+        for name, known in self.config["files"].items():
+            if not (self.dir / name).is_file() or digest(self.dir / name) != known:
+                raise ValueError(f"The file {self.dir / name} is missing or was changed.")
+
+        with stored(self.data_summary):
+            parser = Options(find_experiment(self.config["experiment"], self.dir), self.dir)
+            return build(parser, self.config["options"])[0]
+
+    @cached_property
+    def svi(self) -> SVI:
+        r"""The programs with the weights of the run."""
+        path = self.dir / "checkpoints" / f"{self.weights}.safetensors"
+        tensors, _ = checkpoint.read(path)
+        svi = self.experiment.svi()
+        checkpoint.restore_weights(svi, tensors, path)
+
+        for module in (self.experiment.model, self.experiment.guide):
+            if isinstance(module, torch.nn.Module):
+                module.to(self.device).eval()
+
+        return svi
+
+    @property
+    def model(self) -> Any:
+        r"""The trained model."""
+        return self.svi.model
+
+    @property
+    def guide(self) -> Any:
+        r"""The trained guide."""
+        return self.svi.guide
+
+    @property
+    def data(self) -> Data:
+        r"""The data set; its rows are loaded when they are asked for."""
+        return self.experiment.data
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        r"""The rows of ``metrics.csv``."""
+        path = self.dir / "metrics.csv"
+        if not path.is_file():
+            return []
+
+        with path.open() as file:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+    @property
+    def evidence(self) -> list[dict[str, Any]]:
+        r"""The evaluations so far."""
+        return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []  # type: ignore[no-any-return]
+
+    def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
+        r"""The last evaluation on a split, per datum."""
+        path = self.dir / f"evidence-{split}.npz"
+        if not path.is_file():
+            return None
+
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def resume(self, *, progress: bool = True) -> None:
+        r"""Continues an interrupted training; the result equals that of an uninterrupted one.
+
+        Raises:
+            Interrupted: If a signal asked to stop; the state is saved.
+            NonFiniteError: If the loss stops being finite; the last checkpoint is kept.
+        """
+        training = _training(self.experiment, self.config["seed"], str(self.device), progress)
+        path = self.dir / "checkpoints" / "last.safetensors"
+        checkpoint.restore(training, checkpoint.read(path), path)
+        self.follow(training)
+
+    def follow(self, training: Training) -> None:
+        r"""Runs a training with checkpoints; SIGINT and SIGTERM stop it after the current step."""
+        saver = Saver(self.dir, training)
+        training.on_epoch = saver.epoch
+        self.__dict__.pop("svi", None)
+
+        with stopping_on_signals(training):
+            try:
+                training.run()
+            except Interrupted:
+                saver.save()
+                raise
+
+        saver.save()
+
+    def batch(self, split: str, limit: int | None = None, seed: int = 0) -> dict[str, Tensor]:
+        r"""Rows of a split, all or a random subset (files may be sorted by class), in order."""
+        n = len(self.data[split])
+        index = torch.arange(n)
+
+        if limit is not None and limit < 1:
+            raise ValueError(f"The limit must be positive, got {limit}.")
+        if limit is not None and limit < n:
+            shuffle = torch.Generator().manual_seed(seed)
+            index = torch.randperm(n, generator=shuffle)[:limit].sort().values
+
+        return self.data.batch(split, index, device=self.device)
+
+    def figures(self) -> dict[str, Any]:
+        r"""The figures of the report, by name; those that need absent data are left out."""
+        return figures(self)
+
+    def log_evidence(self, x: Tensor | None = None, **options: Any) -> Evidence:
+        r"""Estimates :math:`\log p(x)` of data, by default those of the test split.
+
+        Arguments:
+            x: The data, with shape ``(n, *x_shape)``.
+            options: The options of :func:`ppl_vae.evaluation.log_evidence`.
+        """
+        batch = self.batch("test") if x is None else {"x": x.to(self.device)}
+        return log_evidence(self.model, self.guide, batch, **options)
+
+    def evaluate(
+        self,
+        split: str = "test",
+        particles: int = 5000,
+        limit: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> dict[str, Any]:
+        r"""Estimates the evidence of a split and keeps the record, which replaces its like.
+
+        Returns:
+            The record: see :meth:`ppl_vae.evaluation.Evidence.summary`.
+        """
+        batch = self.batch(split, limit, seed)
+        start = time.perf_counter()
+        evidence = log_evidence(
+            self.model, self.guide, batch, particles=particles, seed=seed, **options
+        )
+        dims = self.data.event_shape.numel()
+        record = {
+            "method": "importance",
+            "split": split,
+            **evidence.summary(dims, self.data.log_volume),
+            "seed": seed,
+            "weights": self.weights,
+            "seconds": time.perf_counter() - start,
+            "device": str(self.device),
+            "base_measure": base_measure(self.model, {k: v[:1] for k, v in batch.items()}),
+        }
+        key = ("method", "split", "particles")
+        others = [r for r in self.evidence if any(r[k] != record[k] for k in key)]
+        write_json(self.dir / "evidence.json", [*others, record])
+        arrays = {k: v.cpu().numpy() for k, v in vars(evidence).items() if isinstance(v, Tensor)}
+        index = batch["index"].cpu().numpy()
+        write_arrays(self.dir / f"evidence-{split}.npz", {**arrays, "index": index})
+        return record
+
+    def encode(self, x: Tensor) -> dict[str, dict[str, Tensor]]:
+        r"""The codes of data: by latent site, a draw and the posterior's mean and scale."""
+        return _by_rows(lambda rows: encode(self.guide, rows), x.to(self.device))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        r"""The mean of :math:`p(x \mid z)` for a draw of :math:`z \sim q(z \mid x)`."""
+        return self.decode({name: code["draw"] for name, code in self.encode(x).items()})
+
+    def decode(self, latent: Mapping[str, Tensor]) -> Tensor:
+        r"""The mean of :math:`p(x \mid z)`, for latent variables by site."""
+        n = len(next(iter(latent.values())))
+        return predict(self.model, latent, n)["x"]
+
+    def codes(self, split: str = "test", *, seed: int = 0) -> dict[str, np.ndarray]:
+        r"""The codes of a split as arrays, with its labels, if it has any, and the rows' index."""
+        batch = self.batch(split)
+        labels = self.data[split].labels
+        extra = {} if labels is None else {"labels": labels.numpy()}
+        return {**self._codes(batch["x"], seed), **extra, "index": batch["index"].cpu().numpy()}
+
+    def codes_of(
+        self, file: Path | str, labels: str | None = None, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        r"""The codes of the rows of a file, scaled as the training data were.
+
+        Arguments:
+            file: A file in any format that :func:`ppl_vae.data.array` reads.
+            labels: The column of labels, if there is one.
+            seed: The seed of the draws.
+
+        Raises:
+            ValueError: If the file is missing, or its rows have another shape.
+        """
+        rows = array(train_file=file, labels=labels, event_shape=self.data.event_shape)["train"]
+        x = rows.sites["x"].float()
+        scaling = self.data.scaling
+        extra = {} if rows.labels is None else {"labels": rows.labels.numpy()}
+        return {**self._codes(x if scaling is None else scaling(x), seed), **extra}
+
+    def _codes(self, x: Tensor, seed: int) -> dict[str, np.ndarray]:
+        with self._seeded(seed):
+            codes = self.encode(x)
+
+        return {
+            name if key == "draw" else f"{name}_{key}": value.cpu().numpy()
+            for name, code in codes.items()
+            for key, value in code.items()
+        }
+
+    def sample(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+        r"""Draws from the model: data, and the means of the likelihood that they are draws of."""
+        with self._seeded(seed):
+            values, means = sample(self.model, n)
+
+        return values["x"], means["x"]
+
+    @contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.dir / name).read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"The run {self.dir} is incomplete: {name} is missing or damaged ({error})."
+            ) from error
+
+
+def _training(e: Experiment, seed: int, device: str, progress: bool) -> Training:
+    return Training(
+        e.svi(),
+        e.data,
+        e.epochs,
+        batch_size=e.batch_size,
+        seed=seed,
+        scheduler=e.scheduler,
+        warmup=e.warmup,
+        patience=e.patience,
+        device=device,
+        progress=progress,
+    )
+
+
+def _by_rows(f: Callable[[Tensor], Any], x: Tensor, size: int = 1000) -> Any:
+    parts = [f(rows) for rows in x.split(size)]
+    return {
+        site: {k: torch.cat([part[site][k] for part in parts]) for k in parts[0][site]}
+        for site in parts[0]
+    }
