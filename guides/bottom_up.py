@@ -42,12 +42,16 @@ class BottomUp(Program):
         layers: The posteriors :math:`q(z_1 \mid x), \dots, q(z_L \mid z_{L - 1})`.
 
     Raises:
-        ValueError: If a layer does not take the shape that the layer below it draws.
+        ValueError: If there is no layer, or one does not take the shape that the layer below it
+            draws.
     """
 
     def __init__(self, layers: Sequence[Conditional]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+
+        if not layers:
+            raise ValueError("BottomUp needs one layer or more, got none.")
 
         for level, (below, above) in enumerate(pairwise(layers), start=1):
             if below.family.event_shape != above.in_shape:

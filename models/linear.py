@@ -2,6 +2,8 @@ r"""The linear variational auto-encoder, or probabilistic principal component an
 
 from __future__ import annotations
 
+import math
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -39,7 +41,7 @@ class Linear(Program):
 
     Raises:
         ValueError: If a size is not positive, ``latent`` exceeds ``features``, or the scale is
-            not positive.
+            not positive and finite.
     """
 
     def __init__(self, features: int, latent: int, scale: float = 1.0) -> None:
@@ -49,8 +51,8 @@ class Linear(Program):
             raise ValueError(
                 f"Linear needs 1 <= latent <= features, got latent={latent}, features={features}."
             )
-        if scale <= 0:
-            raise ValueError(f"The scale of Linear must be positive, got {scale}.")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"The scale of Linear must be positive and finite, got {scale}.")
 
         self.weight = nn.Parameter(torch.randn(features, latent) / latent**0.5)
         self.bias = nn.Parameter(torch.zeros(features))
@@ -114,14 +116,21 @@ class Linear(Program):
             latent: The number :math:`d < D` of elements of :math:`z`.
 
         Raises:
-            ValueError: Unless :math:`d < D`, or if the data have no variance beyond :math:`d`
-                directions, for which the likelihood has no maximum.
+            ValueError: Unless :math:`d < D`, if the data are empty or not finite, or if they have
+                no variance beyond :math:`d` directions: then the likelihood has no maximum.
         """
+        if x.ndim != 2 or x.numel() == 0:
+            raise ValueError(f"Linear is fitted to data of shape (n, D), got {tuple(x.shape)}.")
+        if not x.isfinite().all():
+            raise ValueError("The data hold NaN or infinite values; drop those rows.")
+
+        x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         model = cls(x.shape[1], latent).to(x)
         eigenvalues, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))
         rest, top = eigenvalues[:-latent], eigenvalues[-latent:]
 
-        if len(rest) == 0 or rest.mean() <= 1e-12 * top.max():
+        # What is left by rounding is no noise.
+        if len(rest) == 0 or rest.mean() <= x.shape[1] * torch.finfo(x.dtype).eps * top.max():
             raise ValueError(
                 f"The data leave no noise beyond {latent} directions; take a smaller latent."
             )

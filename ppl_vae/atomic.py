@@ -6,35 +6,50 @@ import contextlib
 import io
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["write_arrays", "write_bytes", "write_json", "write_text"]
+__all__ = ["WriteError", "sweep", "write_arrays", "write_bytes", "write_json", "write_text"]
+
+
+class WriteError(OSError, ValueError):
+    r"""A file cannot be written: the disk is full, say; a file of that name stays as it was."""
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
     r"""Writes a file at once: to a temporary neighbour first, which then takes the name.
 
     Raises:
-        OSError: If it cannot be written; a file of that name stays as it was.
+        WriteError: If it cannot be written; a file of that name stays as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    neighbour = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(neighbour, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
+        os.replace(neighbour, path)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            os.unlink(neighbour)
+        if isinstance(error, OSError):
+            raise WriteError(
+                f"{path} cannot be written ({error.strerror or error}); what was there before is "
+                "kept."
+            ) from error
         raise
+
+
+def sweep(folder: Path) -> None:
+    r"""Removes the temporary files that a killed process left in a folder."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path | str, text: str) -> None:

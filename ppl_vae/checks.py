@@ -3,12 +3,13 @@ r"""What programs and data may not do, each with one sentence for people."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ["check_data", "check_match", "check_plates", "check_scale"]
+__all__ = ["blaming", "check_data", "check_match", "check_plates", "check_scale"]
 
 Node = Mapping[str, Any]
 
@@ -74,10 +75,7 @@ def check_data(node: Node, lenient: bool = False) -> None:
     check_event_shape(node)
 
     if value.is_floating_point() and not value.isfinite().all():
-        raise ValueError(
-            f"The data of site {node['name']!r} hold NaN or infinite values; drop those rows, or "
-            "fill missing entries with a value in the support and mask them."
-        )
+        raise ValueError(_not_finite(f"of site {node['name']!r}"))
 
     support = getattr(fn, "support", None)
 
@@ -113,6 +111,31 @@ def opted_out(fn: Any) -> bool:
         fn = fn.base_dist
 
     return fn.__dict__.get("_validate_args") is False
+
+
+@contextmanager
+def blaming(batch: Any) -> Iterator[None]:
+    r"""Within it, a program that fails at NaN or infinite data fails with a sentence about them.
+
+    Guides run before the likelihood, which tells the site, is known.
+    """
+    try:
+        yield
+    except ValueError as error:
+        named = batch if isinstance(batch, Mapping) else {"of the batch": batch}
+
+        for name, value in named.items():
+            for t in value if isinstance(value, (tuple, list)) else [value]:
+                if isinstance(t, Tensor) and t.is_floating_point() and not t.isfinite().all():
+                    raise ValueError(_not_finite(name)) from error
+        raise
+
+
+def _not_finite(name: str) -> str:
+    return (
+        f"The data {name} hold NaN or infinite values; drop those rows, or fill missing entries "
+        "with a value in the support and mask them."
+    )
 
 
 def _outside(name: str, fn: Any, value: Tensor) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from inspect import isabstract
@@ -17,7 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from . import plots
 from .atomic import write_arrays, write_bytes
 from .catalogue import experiments, find_experiment, first_line, nearest
-from .compare import groups, print_table
+from .compare import groups, illustrate, print_table
 from .fit import Interrupted
 from .gallery import pixel_range
 from .options import Options
@@ -214,6 +215,7 @@ def _compare(tokens: list[str]) -> None:
     if given.out is not None:
         from .report import write_comparison
 
+        illustrate(found)
         print(write_comparison(found, Path(given.out), title="Comparison"))
 
 
@@ -283,6 +285,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ArgumentError) as error:
         print(f"ppl-vae: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if os.environ.get("PPL_VAE_TRACEBACK"):
+            raise
+        what = next(iter(str(error).splitlines()), "")
+        print(
+            f"ppl-vae: {type(error).__name__}: {what} (PPL_VAE_TRACEBACK=1 shows where)",
+            file=sys.stderr,
+        )
+        return 1
 
     return 0
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .run import Run
+from .run import Run, load
 
-__all__ = ["groups", "print_table"]
+__all__ = ["groups", "illustrate", "print_table"]
 
 COMPARED = ("split", "n", "data", "protocol", "base_measure", "estimator", "particles")
 
@@ -39,6 +39,12 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     rows = [_group(members) for members in found.values()]
     _judge(rows)
     return sorted(rows, key=lambda row: (not row["comparable"], -row["log_evidence"]))
+
+
+def illustrate(rows: Sequence[dict[str, Any]]) -> None:
+    r"""Adds the figures of each group, those of its first run, for a report."""
+    for row in rows:
+        row["figures"] = load(row["dir"], device="cpu").figures()
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
@@ -108,7 +114,8 @@ def _row(run: Run, split: str) -> dict[str, Any]:
         **record,
         "khat_share": record["khat"]["share_over_0.7"],
         "dir": run.dir,
-        "name": run.dir.name,
+        # A seed's folder lies in that of its variant.
+        "name": run.dir.parent.name if run.dir.name.startswith("seed-") else run.dir.name,
         "data": summary["hash"],
         "data_name": summary["name"],
         "protocol": summary["protocol"] or summary["binarization"],
@@ -125,11 +132,9 @@ def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
     names = ("log_evidence", "elbo", "kl", "bits_per_dim", "seconds", "monte_carlo_error")
     means = {name: statistics.fmean(m[name] for m in members) for name in names}
     spread = statistics.stdev(m["log_evidence"] for m in members) / len(members) ** 0.5
-    shared = first["dir"].parent.name if first["name"].startswith("seed-") else first["name"]
     return {
         **first,
         **means,
-        "name": shared,
         "runs": len(members),
         "standard_error": spread,
         "standard_error_kind": "over seeds",

@@ -2,6 +2,7 @@ r"""Conditional distributions :math:`p(y \mid c)`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -38,7 +39,8 @@ class Conditional(nn.Module):
         in_scale: The scale :math:`s` that brings conditions to a network's usual range.
 
     Raises:
-        ValueError: If a condition has another shape, or ``in_scale`` is not positive.
+        ValueError: If a size or ``in_scale`` is not positive, if the mean is not over
+            ``event_shape``, or if a condition or the network's output has another shape.
     """
 
     def __init__(
@@ -52,14 +54,27 @@ class Conditional(nn.Module):
     ) -> None:
         super().__init__()
 
-        if in_scale <= 0:
-            raise ValueError(f"The in_scale of Conditional must be positive, got {in_scale}.")
+        if any(size < 1 for size in in_shape):
+            raise ValueError(
+                f"Conditional needs positive sizes in in_shape, got {tuple(in_shape)}."
+            )
+        if not 0 < in_scale < math.inf:
+            raise ValueError(
+                f"The in_scale of Conditional must be positive and finite, got {in_scale}."
+            )
+        if mean is not None and mean.shape != family.event_shape:
+            raise ValueError(
+                f"The mean given to Conditional has shape {tuple(mean.shape)}, but the family "
+                f"draws {tuple(family.event_shape)}; give both the same shape."
+            )
 
         self.in_shape = torch.Size(in_shape)
         self.family = family
         self.in_scale = in_scale
         self.net = network(self.in_shape, family.param_shape)
-        self.register_buffer("offset", None if mean is None else family.at_mean(mean))
+        # In the dtype of the network, which is the default one when it is built.
+        dtype = torch.get_default_dtype()
+        self.register_buffer("offset", None if mean is None else family.at_mean(mean.to(dtype)))
 
     def forward(self, c: Tensor) -> TorchDistribution:
         r"""
@@ -77,16 +92,24 @@ class Conditional(nn.Module):
 
         if c.shape[len(lead) :] != self.in_shape or c.ndim < len(self.in_shape):
             raise ValueError(
-                f"Conditional expects conditions of shape (*, {str(tuple(self.in_shape))[1:-1]}), "
-                f"got {tuple(c.shape)}; reshape the data, or build it for that shape."
+                f"Conditional expects conditions of shape {_show('*', self.in_shape)}, got "
+                f"{tuple(c.shape)}; reshape the data, or build it for that shape."
             )
 
         if not c.is_floating_point():
-            c = c.to(torch.get_default_dtype())
+            c = c.to(next((p.dtype for p in self.net.parameters()), torch.get_default_dtype()))
         if self.in_scale != 1:
             c = c / self.in_scale
 
         h = self.net(c.reshape(-1, *self.in_shape))
+
+        if h.shape[1:] != self.family.param_shape:
+            raise ValueError(
+                "The network of Conditional must return tensors of shape "
+                f"{_show('n', self.family.param_shape)}, got {tuple(h.shape)}; size its output by "
+                "the out_shape it is given."
+            )
+
         h = h.reshape(*lead, *self.family.param_shape)
         return h if self.offset is None else h + self.offset
 
@@ -123,8 +146,8 @@ class Free(nn.Module):
 
         if h.shape[1:] != conditional.family.param_shape:
             raise ValueError(
-                f"Free parameters need shape (n, {str(tuple(conditional.family.param_shape))[1:-1]})"
-                f", got {tuple(h.shape)}."
+                f"Free parameters need shape {_show('n', conditional.family.param_shape)}, "
+                f"got {tuple(h.shape)}."
             )
 
         self.in_shape = conditional.in_shape
@@ -133,9 +156,16 @@ class Free(nn.Module):
         self.h = h
 
     def forward(self, c: Tensor) -> TorchDistribution:
-        n = c.shape[-1 - len(self.in_shape)]
+        lead = c.shape[: c.ndim - len(self.in_shape)]
 
-        if n != len(self.h):
-            raise ValueError(f"Free parameters are for {len(self.h)} data, got {n} conditions.")
+        if lead[-1:] != self.h.shape[:1] or c.shape[len(lead) :] != self.in_shape:
+            raise ValueError(
+                f"Free parameters are for {len(self.h)} data, hence for conditions of shape "
+                f"{_show('*', [len(self.h), *self.in_shape])}, got {tuple(c.shape)}."
+            )
 
         return self.family(self.h)
+
+
+def _show(lead: str, shape: Sequence[int]) -> str:
+    return f"({', '.join([lead, *map(str, shape)])})"

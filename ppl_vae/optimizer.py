@@ -49,7 +49,7 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
         return optimizer
 
     if isinstance(optimizer, pyro.optim.PyroOptim):
-        if isinstance(optimizer, PyroLRScheduler) or optimizer.pt_clip_args is not None:
+        if isinstance(optimizer, PyroLRScheduler) or optimizer.pt_clip_args:
             raise ValueError(
                 "Give an optimizer of Pyro without scheduler and clip_args; fit takes a scheduler "
                 "of torch, and SVI takes clip."

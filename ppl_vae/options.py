@@ -118,11 +118,12 @@ class Options:
         return given, {k: v for k, v in values.items() if k not in self.own}
 
     def _plain(self, parsed: Namespace) -> dict[str, Any]:
-        text = self.parser.dump(parsed, skip_none=False)
+        text = self.parser.dump(parsed)
         for name, path in self.files.items():
             text = text.replace(f"{name}.", f"{path}:")
         plain: dict[str, Any] = yaml.safe_load(text)
-        return plain
+        # Versions differ in whether what is None is dumped.
+        return {name: plain.get(name) for name in self.hints if name != "return"}
 
     def _import(self, value: Any) -> Any:
         # Class paths of the form file.py:Class become those of the module that the file is.

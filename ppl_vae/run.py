@@ -326,10 +326,10 @@ class Run:
             ValueError: If the file is missing, or its rows have another shape.
         """
         rows = array(train_file=file, labels=labels, event_shape=self.data.event_shape)["train"]
-        x = rows.sites["x"].float()
-        scaling = self.data.scaling
+        x, scaling = rows.sites["x"], self.data.scaling
+        x = x if scaling is None else scaling(x)
         extra = {} if rows.labels is None else {"labels": rows.labels.numpy()}
-        return {**self._codes(x if scaling is None else scaling(x), seed), **extra}
+        return {**self._codes(x.float(), seed), **extra}
 
     def _codes(self, x: Tensor, seed: int) -> dict[str, np.ndarray]:
         with self._seeded(seed):

@@ -132,7 +132,15 @@ class SVI:
 
         watched = next(iter(self.parameters.values())).device.type == "cpu"
         random = torch.get_rng_state() if watched else None
-        estimate = self._gradient(*args, **batch)
+
+        try:
+            estimate = self._gradient(*args, **batch)
+        except (ValueError, RuntimeError) as error:
+            # Validation, or a factorization, may refuse such parameters before there is a loss.
+            if watched and not all(p.isfinite().all() for p in self.parameters.values()):
+                raise NonFiniteError(self._explain(random, *args, **batch)) from error
+            raise
+
         loss = estimate.loss.detach() / estimate.size
 
         if watched and not loss.isfinite():

@@ -30,7 +30,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from .checks import check_data, check_match
+from .checks import blaming, check_data, check_match
 from .layout import PARTICLES, Layout, frames
 from .modules import preserving
 
@@ -175,13 +175,15 @@ def log_weights(
         parts = [log_weights(model, guide, batch, lenient=lenient) for _ in range(particles)]
         return _stack(parts)
 
-    if particles > 1 and depth is None:
-        depth = plate_depth(model, guide, batch)
+    with blaming(batch):
+        if particles > 1 and depth is None:
+            depth = plate_depth(model, guide, batch)
 
-    with _particle_plate(particles, depth):
-        q = _trace(guide, batch)
+        with _particle_plate(particles, depth):
+            q = _trace(guide, batch)
 
-    p = _replay(model, batch, q, particles, depth)
+        p = _replay(model, batch, q, particles, depth)
+
     return _read(p, q, batch, particles, depth, lenient)
 
 

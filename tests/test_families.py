@@ -190,7 +190,7 @@ def test_extremes(name: str, value: float) -> None:
 @pytest.mark.parametrize("floor, ceiling", [(1e-4, 1e3), (0.1, 2.0)])
 def test_scales_keep_their_bounds(name: str, floor: float, ceiling: float) -> None:
     cls = Flow if name == "Flow MAF" else type(FAMILIES[name]((2,)))
-    family = cls((2,), floor=floor, ceiling=ceiling)  # type: ignore[call-arg]
+    family = cls((2,), floor=floor, ceiling=ceiling)
 
     def scale(value: float) -> Tensor:
         p = family(torch.full(family.param_shape, value))
@@ -267,9 +267,9 @@ def test_registered_divergence(name: str) -> None:
         (lambda: Normal((2,), scale=0.0), "scale of Normal must be positive"),
         (lambda: Normal((2,), scale=float("nan")), "scale of Normal must be positive"),
         (lambda: Normal((2,), scale=float("inf")), "scale of Normal must be positive"),
-        (lambda: Normal((2,), scale="shard"), "is 'element', 'shared' or a number, got 'shard'"),  # type: ignore[arg-type]
+        (lambda: Normal((2,), scale="shard"), "is 'element', 'shared' or a number, got 'shard'"),
         *(
-            (lambda f=f, b=b: f((2,), floor=b[0], ceiling=b[1]), "0 < floor < 1 < ceiling")  # type: ignore[operator]
+            (lambda f=f, b=b: f((2,), floor=b[0], ceiling=b[1]), "0 < floor < 1 < ceiling")
             for f in (Normal, Laplace, FullRankNormal, Flow)
             for b in [(0.0, 10.0), (2.0, 10.0), (0.1, 0.5), (0.1, float("nan"))]
         ),
@@ -317,7 +317,7 @@ def test_flow_integrates_to_one(float64: None, kind: str, d: int) -> None:
     # The density of a spline flow has kinks: errors of the grid are of the order of its step^2,
     # and grow as the density narrows.
     step, error = {1: (1e-2, 1e-3), 2: (1e-1, 5e-3)}[d]
-    axis = torch.arange(-12, 12, step)
+    axis = torch.arange(-8, 8, step)
     grid = torch.cartesian_prod(*[axis] * d).reshape(-1, d)
 
     with torch.no_grad():

@@ -2,7 +2,7 @@ r"""Laws of networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -27,15 +27,16 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 
 Shape = tuple[int, ...]
 
-PICTURES: list[Shape] = [(1, 1, 1), (1, 2, 1), (1, 9, 7), (3, 32, 32), (2, 5, 16), (28, 28), (7, 1)]
+PICTURES: list[Shape] = [(1, 1, 1), (1, 9, 7), (3, 32, 32), (28, 28), (2, 8, 1)]
 VECTORS: list[Shape] = [(), (1,), (5,), (2, 3)]
 
 # From a picture to the parameters of a posterior, and from a latent variable to those of pixels.
 PAIRS: list[tuple[Shape, Shape]] = [
     *((shape, (2, 5)) for shape in PICTURES),
-    *((shape, (9,)) for shape in PICTURES),
     *(((5,), (2, *shape)) for shape in PICTURES),
-    *(((), (1, *shape)) for shape in PICTURES),
+    ((1, 9, 7), (9,)),
+    ((), (1, 9, 7)),
+    ((2, 3), (2, 1, 9, 7)),
 ]
 CASES = [
     *((name, *pair) for name in NETWORKS for pair in PAIRS),
@@ -129,10 +130,3 @@ def test_images_only(name: str, in_shape: Shape, out_shape: Shape) -> None:
 def test_refusals(make: Callable[[], Network], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("shape", [(1, 0, 7), (1, -2, 7)])
-def test_empty_images(name: str, shape: Sequence[int]) -> None:
-    with pytest.raises(ValueError, match="positive sizes"):
-        NETWORKS[name]()(shape, (2, 5))

@@ -3,10 +3,9 @@ r"""Laws of objectives: bounds, gradients, and equality with Pyro's own."""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pyro
@@ -219,7 +218,7 @@ def test_order(float64: None) -> None:
     means = [d.mean() for d in draws]
     errors = [d.std() / runs**0.5 for d in draws]
 
-    for (a, b), (s, t) in zip(zip(means, means[1:]), zip(errors, errors[1:]), strict=True):
+    for (a, b), (s, t) in zip(pairwise(means), pairwise(errors), strict=True):
         assert b - a > 4 * (s**2 + t**2) ** 0.5
     assert model.log_evidence(x).sum() - means[-1] > 4 * errors[-1]
 
@@ -231,12 +230,24 @@ def test_exact_guide(float64: None, objective: Any, K: int) -> None:
     model, guide, x = PROGRAMS["linear"]()
     loss = objective(particles=K).loss(model, guide, x)
 
-    if objective is MeanFieldELBO:  # its closed form has a variance: that of the likelihood
-        loss = torch.stack([MeanFieldELBO(K).loss(model, guide, x) for _ in range(500)])
-        z = (loss.mean() + model.log_evidence(x).sum()) / (loss.std() / 500**0.5)
-        assert abs(z) < 4  # fails once in 16000, at seed 0
-    else:
-        torch.testing.assert_close(-loss, model.log_evidence(x).sum(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(-loss, model.log_evidence(x).sum(), rtol=1e-12, atol=0)
+
+
+def test_mean_field_is_the_elbo(float64: None) -> None:
+    r"""With divergences in closed form the loss has a variance of its own, and the same mean.
+
+    The z-scores of 3 data stay below 4.5: fails once in 50000, at seed 0.
+    """
+    model, guide, x = wrong()
+    w = log_weights(model, guide, x, 20_000)
+    closed = w.likelihood - w.sites["z"].kl()
+    difference = (closed - w.log_weight).detach()
+    z = difference.mean(0) / (difference.std(0) / len(difference) ** 0.5)
+
+    assert difference.std(0).min() > 0.1 and z.abs().max() < 4.5
+    assert float(MeanFieldELBO(len(closed)).loss_of(w).detach()) == pytest.approx(
+        -float(closed.detach().mean(0).sum())
+    )
 
 
 def test_iwae_of_a_minibatch(float64: None) -> None:
@@ -349,7 +360,8 @@ def test_kl_weight(float64: None, objective: Any, beta: float) -> None:
     torch.manual_seed(1)
     estimate = o.estimate(model, guide, x)
     torch.manual_seed(1)
-    w = log_weights(model, guide, x, 3)
+    with torch.no_grad():
+        w = log_weights(model, guide, x, 3)
     local = w.likelihood + beta * (w.prior - w.guide)
     expected = {
         ELBO: local.mean(0).sum(),
@@ -358,7 +370,7 @@ def test_kl_weight(float64: None, objective: Any, beta: float) -> None:
     }[objective]
     rtol = 1e-7  # the weight is stored in the dtype of the time of construction
 
-    torch.testing.assert_close(-estimate.loss, expected, rtol=rtol, atol=0)
+    torch.testing.assert_close(-estimate.loss.detach(), expected, rtol=rtol, atol=0)
     assert estimate.size == len(x)
     assert {k: float(v) for k, v in estimate.metrics.items()} == pytest.approx(
         {
@@ -377,13 +389,14 @@ def test_metrics_of_a_minibatch(float64: None) -> None:
     torch.manual_seed(1)
     estimate = ELBO(particles=2).estimate(model, guide, x)
     torch.manual_seed(1)
-    w = log_weights(model, guide, x, 2)
+    with torch.no_grad():
+        w = log_weights(model, guide, x, 2)
 
     assert estimate.size == 50
     assert float(estimate.metrics["elbo"]) == pytest.approx(
         float((w.likelihood + w.prior - w.guide).mean() + w.global_term.mean() / 50)
     )
-    assert float(estimate.metrics["elbo"]) == pytest.approx(-float(estimate.loss) / 50)
+    assert float(estimate.metrics["elbo"]) == pytest.approx(-float(estimate.loss.detach()) / 50)
 
 
 def test_warmup() -> None:
@@ -478,10 +491,6 @@ def test_as_objective() -> None:
 PYRO: dict[str, Callable[[], pyro.infer.ELBO]] = {
     "RenyiELBO": lambda: pyro.infer.RenyiELBO(num_particles=4, vectorize_particles=True),
     "TraceGraph_ELBO": lambda: pyro.infer.TraceGraph_ELBO(),
-    "TraceTailAdaptive_ELBO": lambda: pyro.infer.TraceTailAdaptive_ELBO(
-        num_particles=4, vectorize_particles=True
-    ),
-    "TraceEnum_ELBO": lambda: pyro.infer.TraceEnum_ELBO(),
 }
 
 
@@ -496,15 +505,12 @@ def test_pyro_objective(elbo: Any) -> None:
     theirs = elbo()
     theirs.loss(model, guide, x)
 
-    with warnings.catch_warnings():
-        # TraceTailAdaptive_ELBO tells, once, that its loss is not the one it follows.
-        warnings.filterwarnings("ignore", "TraceTailAdaptiveELBO only", UserWarning)
-        torch.manual_seed(1)
-        theirs.loss_and_grads(model, guide, x)
-        expected = {k: p.grad.clone() / 4 for k, p in svi.parameters.items() if p.grad is not None}
-        svi.evaluate_loss(x=x)
-        torch.manual_seed(1)
-        loss = svi.step(x=x, index=torch.arange(4))
+    torch.manual_seed(1)
+    theirs.loss_and_grads(model, guide, x)
+    expected = {k: p.grad.clone() / 4 for k, p in svi.parameters.items() if p.grad is not None}
+    svi.evaluate_loss(x=x)
+    torch.manual_seed(1)
+    loss = svi.step(x=x, index=torch.arange(4))
 
     assert loss.shape == () and loss.isfinite() and expected
     for key, g in expected.items():

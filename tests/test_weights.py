@@ -708,6 +708,16 @@ def test_sizes_refused(K: int) -> None:
         simulate(other_plate()[0], 3)
 
 
+@pytest.mark.parametrize("K", [1, 3])
+def test_guides_fail_with_a_sentence(K: int) -> None:
+    r"""A guide that reads NaN fails before the likelihood is known, and says why all the same."""
+    model, guide, x = linear()
+
+    for bad, batch in (("x", {"x": x / 0}), ("of the batch", x * math.nan)):
+        with pytest.raises(ValueError, match=rf"The data {bad} hold NaN or infinite values"):
+            log_weights(model, guide, batch, K)
+
+
 def test_lenient() -> None:
     r"""Grey pixels pass with a warning where the program says so, and the caller too."""
 

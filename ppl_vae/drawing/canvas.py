@@ -60,16 +60,31 @@ r"""Blue and orange, of Okabe and Ito, and grey: told apart with any colour visi
 
 
 def styled(draw: Callable[P, Any]) -> Callable[P, Any]:
-    r"""Lets a function draw in the style of this library, whatever the user's settings are."""
+    r"""Lets a function draw in the style of this library, whatever the user's settings are.
+
+    The layout of a figure is settled here, once: it would move a little with each drawing.
+    """
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
         from matplotlib import style
 
         with style.context(["default", STYLE]):
-            return draw(*args, **kwargs)
+            result = draw(*args, **kwargs)
+            return result if isinstance(result, bytes) else _settled(result)
 
     return wrapper
+
+
+def _settled(figure: Figure) -> Figure:
+    engine = figure.get_layout_engine()
+
+    # The second time knows how wide the labels have become.
+    for _ in range(2 if engine else 0):
+        figure.draw_without_rendering()
+
+    figure.set_layout_engine("none")
+    return figure
 
 
 def blank(title: str, height: float, *, width: float = WIDTH, dpi: float) -> Figure:

@@ -23,7 +23,7 @@ COLOURS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
-MARKERS = "o^sDvP*X"
+MARKERS = "o^sDvP*X<"
 
 Groups = dict[str | None, np.ndarray]
 

@@ -58,7 +58,7 @@ def reconstructions(
             f"{tuple(x.shape)} and {tuple(mean.shape)}."
         )
     if not is_picture(x.shape[1:]):
-        return profiles.in_pairs(x.flatten(1), mean.flatten(1), title, dpi)
+        return profiles.in_pairs(x.reshape(len(x), -1), mean.reshape(len(x), -1), title, dpi)
 
     vmin, vmax = pixel_range(x, vmin, vmax)
     tiles = pixels(torch.stack([x, mean]), x.dim() - 1, vmin, vmax)
@@ -99,7 +99,7 @@ def samples(
     if not all(panel.numel() for panel in panels.values()):
         raise ValueError(f"There are no samples to draw, got shape {tuple(first.shape)}.")
     if not is_picture(first.shape[1:]):
-        return profiles.overlaid({k: v.flatten(1) for k, v in panels.items()}, title, dpi)
+        return profiles.overlaid({k: v.reshape(len(v), -1) for k, v in panels.items()}, title, dpi)
 
     vmin, vmax = pixel_range(torch.cat([p.flatten() for p in panels.values()]), vmin, vmax)
     pictures = [pixels(panel, first.dim() - 1, vmin, vmax) for panel in panels.values()]
@@ -152,7 +152,9 @@ def traversal(
 
     title = "Latent traversal: one dimension moves, the others stay"
     if not is_picture(x.shape[2:]):
-        return profiles.by_value(x.flatten(2), values, names, title, value_label, dpi)
+        return profiles.by_value(
+            x.reshape(*x.shape[:2], -1), values, names, title, value_label, dpi
+        )
 
     vmin, vmax = pixel_range(x, vmin, vmax)
     figure, (axes,) = grids([pixels(x, x.dim() - 2, vmin, vmax)], title, dpi, around=1.2)

@@ -33,8 +33,9 @@ def khat(log_w: Tensor) -> Tensor:
         log_w: Log weights, with shape ``(K, n)``.
 
     Returns:
-        :math:`\hat{k}`, with shape ``(n,)``: NaN with fewer than 25 particles, for want of a tail,
-        and :math:`-\infty` where all weights are equal.
+        :math:`\hat{k}`, with shape ``(n,)``: :math:`-\infty` where the :math:`M` largest weights
+        are equal up to rounding, and NaN for want of a tail, with fewer than 25 particles, or
+        where a quarter of the :math:`M` are equal, as discrete latent variables make them.
     """
     K = len(log_w)
 
@@ -43,10 +44,16 @@ def khat(log_w: Tensor) -> Tensor:
 
     M = int(min(K / 5, 3 * K**0.5))
     top = log_w.double().sort(0).values[-M - 1 :]
+    rounding = 8 * torch.finfo(log_w.dtype).eps * top.abs().amax(0)
+    tied, equal = (top[1 + i] - top[0] <= rounding for i in (_quartile(M), M - 1))
     top = (top - top[-1]).exp()
-    excess = (top[1:] - top[0]).clamp(min=0)
-    k = _shape(excess + 1e-300)
-    return torch.where(top[0] >= 1 - 1e-12, -torch.inf, k).to(log_w)
+    k = _shape((top[1:] - top[0]).clamp(min=0) + 1e-300)
+    k = k.masked_fill(tied, torch.nan).masked_fill(equal, -torch.inf)
+    return k.to(log_w)
+
+
+def _quartile(M: int) -> int:
+    return max(int(M / 4 + 0.5) - 1, 0)
 
 
 def _shape(x: Tensor) -> Tensor:
@@ -54,7 +61,7 @@ def _shape(x: Tensor) -> Tensor:
     M = len(x)
     grid = 30 + int(M**0.5)
     j = torch.arange(1, grid + 1, dtype=x.dtype, device=x.device)[:, None]
-    quartile = x[max(int(M / 4 + 0.5) - 1, 0)]
+    quartile = x[_quartile(M)]
     theta = 1 / x[-1] + (1 - (grid / (j - 0.5)).sqrt()) / (3 * quartile)
 
     # (grid, n): the profile log likelihood at each candidate, averaged over the posterior.

@@ -21,6 +21,7 @@ class Categorical(Family):
     gradient, such as :class:`ppl_vae.objectives.ELBO` with several particles.
 
     Example:
+        >>> import torch
         >>> Categorical((3,), categories=4)(torch.zeros(5, 4, 3)).event_shape
         torch.Size([3])
 

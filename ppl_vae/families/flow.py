@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Transform, constraints
+from torch.distributions import constraints
 
 from .base import Family
 from .scale import bounded
@@ -43,7 +43,7 @@ class FlowDistribution(dist.TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, base: dist.TorchDistribution, transform: Transform) -> None:
+    def __init__(self, base: dist.TorchDistribution, transform: Any) -> None:
         self.base = base
         self.transform = transform
         # A draw's density comes with the draw; inverting the map for it would be slow, and inexact.
@@ -166,7 +166,7 @@ class Flow(Family):
         self.floor = floor
         self.ceiling = ceiling
         bounded(torch.zeros(()), floor, ceiling)
-        self.transform = lazy_flow(kind, d, transforms, hidden, context).transform
+        self.transform: Any = lazy_flow(kind, d, transforms, hidden, context).transform
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         (d,) = self.event_shape

@@ -38,6 +38,8 @@ class FullRankNormal(Family):
         ValueError: If a draw is not a vector, or the bounds are not ``0 < floor < 1 < ceiling``.
     """
 
+    rows: Tensor
+
     def __init__(
         self, event_shape: Sequence[int], floor: float = 1e-4, ceiling: float = 1e3
     ) -> None:

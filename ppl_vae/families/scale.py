@@ -28,7 +28,7 @@ def bounded(rho: Tensor, floor: float, ceiling: float) -> Tensor:
     Example:
         >>> import torch
         >>> bounded(torch.tensor([-100.0, 0.0, 100.0, 1e6]), floor=1e-3, ceiling=10.0)
-        tensor([1.0000e-03, 9.9668e-01, 1.0000e+01, 1.0000e+01])
+        tensor([1.0000e-03, 9.9669e-01, 1.0000e+01, 1.0000e+01])
 
     Arguments:
         rho: The unconstrained number :math:`\rho`, with any shape.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-__all__ = ["Activation", "Network", "layer_of", "positive"]
+__all__ = ["Activation", "Network", "flatten", "layer_of", "positive"]
 
 Activation = str | Callable[[], nn.Module]
 
@@ -43,6 +43,11 @@ def positive(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
         raise ValueError(f"{name} needs positive sizes, got {list(sizes)}.")
 
     return tuple(sizes)
+
+
+def flatten(in_shape: Sequence[int]) -> nn.Module:
+    r"""Returns a module from ``(n, *in_shape)``, scalars too, to vectors ``(n, features)``."""
+    return nn.Flatten() if len(in_shape) > 0 else nn.Unflatten(0, (-1, 1))
 
 
 def layer_of(activation: Activation) -> Callable[[], nn.Module]:

@@ -15,7 +15,7 @@ from math import prod
 import torch
 from torch import nn
 
-from .base import Activation, Network, layer_of, positive
+from .base import Activation, Network, flatten, layer_of, positive
 
 __all__ = ["ImageNetwork"]
 
@@ -33,7 +33,7 @@ class ImageNetwork(Network):
         activation: The non-linearity.
 
     Raises:
-        ValueError: If a size is not positive, or neither side is an image.
+        ValueError: If there is no stage, a size is not positive, or neither side is an image.
     """
 
     def __init__(
@@ -43,6 +43,10 @@ class ImageNetwork(Network):
     ) -> None:
         self.channels = positive(f"{type(self).__name__}.channels", channels)
         self.activation = activation
+
+        if not self.channels:
+            raise ValueError(f"{type(self).__name__}.channels needs one stage or more, got none.")
+
         layer_of(activation)
 
     @abstractmethod
@@ -90,7 +94,7 @@ class ImageNetwork(Network):
             stages.append(self.up(a, b, odd))
 
         return nn.Sequential(
-            nn.Flatten(),
+            flatten(in_shape),
             nn.Linear(prod(in_shape), prod(inner)),
             nn.Unflatten(-1, inner),
             layer_of(self.activation)(),

@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import nn
 
-from .base import Activation, Network, layer_of, positive
+from .base import Activation, Network, flatten, layer_of, positive
 
 __all__ = ["mlp"]
 
@@ -42,7 +42,7 @@ class mlp(Network):
     def __call__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> nn.Module:
         widths = (prod(in_shape), *self.hidden)
         activation = layer_of(self.activation)
-        layers: list[nn.Module] = [nn.Flatten()]
+        layers: list[nn.Module] = [flatten(in_shape)]
 
         for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), activation()]

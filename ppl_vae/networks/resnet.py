@@ -19,6 +19,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
         groups = gcd(channels, 8)
+        # A group of one channel would normalize the 1 x 1 image of a small picture away.
+        groups = max(groups // 2, 1) if groups == channels else groups
         self.f = nn.Sequential(
             nn.GroupNorm(groups, channels),
             activation(),

@@ -3,6 +3,7 @@ r"""The prior of a normalizing flow."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -60,7 +61,7 @@ class Flow(Prior):
 
         (d,) = self.event_shape
         self.register_buffer("zero", torch.zeros(()), persistent=False)
-        self.transform = lazy_flow(kind, d, transforms, hidden).transform
+        self.transform: Any = lazy_flow(kind, d, transforms, hidden).transform
 
     def forward(self) -> dist.TorchDistribution:
         normal = dist.Normal(self.zero, torch.ones_like(self.zero))

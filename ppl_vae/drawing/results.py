@@ -1,0 +1,157 @@
+r"""Records of evidence as tables: of one run with explanations, of several in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from .page import Html, element, join, number, percent, table
+from .verdict import verdict
+
+__all__ = ["headline", "ranking", "results"]
+
+Record = Mapping[str, Any]
+
+
+def headline(evidence: Sequence[Record]) -> Iterable[Html]:
+    r"""The one number of a run, and whether to trust it."""
+    best = _best(evidence)
+    if best is None:
+        yield element("p", "This run was not evaluated on held-out data yet.", class_="fair")
+        return
+
+    yield element("p", f"log p(x) = {log_evidence(best)} nats per datum", class_="lead")
+    yield _judgement(best)
+
+
+def results(evidence: Sequence[Record]) -> Iterable[Html]:
+    r"""A column for each record, with the last to tell how to read it, and verdicts."""
+    if not evidence:
+        return
+
+    yield element("h2", "Results")
+    heads = ("", *map(_name, evidence), "how to read it")
+    rows = [[term, *map(show, evidence), note] for term, (show, note) in TERMS.items()]
+    yield table(rows, heads, notes=True)
+
+    # The verdict on the best stands at the head of the page.
+    for record in evidence:
+        if record is not _best(evidence):
+            yield _judgement(record)
+
+
+def ranking(groups: Sequence[Record], *, reasons: bool = False) -> Html:
+    r"""A row for each group of runs, the best first, or the reason why there is no best."""
+    best = groups[0]["log_evidence"]
+    columns: dict[str, Callable[[Record], Any]] = {
+        "run": lambda r: r["name"],
+        "log p(x)": log_evidence,
+        "below the best": lambda r: number(best - r["log_evidence"]),
+        "ELBO": lambda r: number(r.get("elbo")),
+        "KL": lambda r: number(r.get("kl")),
+        "bits/dim": lambda r: number(r.get("bits_per_dim"), 4),
+        "Monte Carlo error": lambda r: number(r.get("monte_carlo_error"), 3),
+        "k-hat over 0.7": lambda r: percent(r.get("khat_share")),
+        "seeds": lambda r: r.get("runs", 1),
+        "seconds": lambda r: number(r.get("seconds"), 0),
+        "parameters": lambda r: count(r.get("parameters")),
+    }
+    if reasons:
+        del columns["below the best"]
+        columns["why"] = lambda r: r.get("reason", "")
+
+    rows = [[show(group) for show in columns.values()] for group in groups]
+    return table(rows, tuple(columns), notes=reasons)
+
+
+def log_evidence(record: Record) -> str:
+    r"""log p(x) with its standard error."""
+    return f"{number(record['log_evidence'])} ± {number(record.get('standard_error'))}"
+
+
+def count(x: float | None) -> str:
+    r"""A whole number, in groups of three digits."""
+    return "–" if x is None else f"{x:,.0f}"
+
+
+def _best(evidence: Sequence[Record]) -> Record | None:
+    held_out = [record for record in evidence if record.get("split") != "train"]
+    return max(
+        held_out, key=lambda r: (r.get("split") == "test", r.get("particles") or 0), default=None
+    )
+
+
+def _judgement(record: Record) -> Html:
+    level, sentences = verdict(record)
+    return element("p", join([element("strong", f"{_name(record)}."), sentences]), class_=level)
+
+
+def _name(record: Record) -> str:
+    parts = [str(record.get("split", "")), f"{count(record.get('n'))} data"]
+    if record.get("particles"):
+        parts.append(f"{count(record['particles'])} particles")
+
+    return ", ".join(part for part in parts if part)
+
+
+def _pair(name: str, *keys: str) -> Callable[[Record], str]:
+    return lambda record: " / ".join(number((record.get(name) or {}).get(key)) for key in keys)
+
+
+def _gap(record: Record) -> str:
+    elbo = record.get("elbo")
+    return number(None if elbo is None else record["log_evidence"] - elbo)
+
+
+TERMS: dict[str, tuple[Callable[[Record], Any], str]] = {
+    "log p(x)": (
+        log_evidence,
+        "Nats per datum, the higher the better; a lower bound on average, which rises with the "
+        "particles. ± is the standard error over data: what as many other data would change.",
+    ),
+    "Monte Carlo error": (
+        lambda r: number(r.get("monte_carlo_error"), 3),
+        "Nats: what other draws would change. It should be far below the standard error.",
+    ),
+    "bits per dimension": (
+        lambda r: number(r.get("bits_per_dim"), 4),
+        "Minus log p(x) as a code length, the lower the better.",
+    ),
+    "ELBO": (
+        lambda r: number(r.get("elbo")),
+        "Nats per datum: the bound that training raises.",
+    ),
+    "log p(x) - ELBO": (
+        _gap,
+        "Nats per datum: what the approximate posterior costs.",
+    ),
+    "reconstruction": (
+        lambda r: number(r.get("reconstruction")),
+        "Nats per datum: how well x follows from its code. The ELBO is this less the KL.",
+    ),
+    "KL": (
+        lambda r: number(r.get("kl")),
+        "Nats per datum: what the code costs. Near zero, it is not used.",
+    ),
+    "effective sample size": (
+        _pair("ess", "median", "min"),
+        "Median / least over data: how many of the particles count. Near 1, one draw carries all.",
+    ),
+    "k-hat": (
+        _pair("khat", "median", "max"),
+        "Median / greatest over data: how heavy the tail of the weights is. Below 0.5 is good; "
+        "above 0.7, the estimate for this datum is not reliable.",
+    ),
+    "k-hat over 0.7": (
+        lambda r: percent((r.get("khat") or {}).get("share_over_0.7")),
+        "The share of data whose estimate is not reliable.",
+    ),
+    "estimator": (
+        lambda r: r.get("estimator", r.get("method", "–")),
+        "How log p(x) was estimated.",
+    ),
+    "seconds": (
+        lambda r: f"{number(r.get('seconds'), 1)} on {r.get('device', 'an unknown device')}",
+        "What the evaluation took.",
+    ),
+}

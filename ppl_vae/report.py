@@ -1,0 +1,144 @@
+r"""Reports: of a run, and of several side by side, each one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from .atomic import write_text
+from .drawing.album import album
+from .drawing.facts import facts, made_by
+from .drawing.page import Html, element, listing, page, picture
+from .drawing.results import headline, ranking, results
+from .plots import comparison
+
+__all__ = ["Reported", "write_comparison", "write_report"]
+
+Record = Mapping[str, Any]
+
+
+class Reported(Protocol):
+    r"""What a report needs of a run; :class:`ppl_vae.Run` has it."""
+
+    @property
+    def dir(self) -> Path: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @property
+    def data_summary(self) -> dict[str, Any]: ...
+    @property
+    def provenance(self) -> dict[str, Any]: ...
+    @property
+    def history(self) -> list[dict[str, float]]: ...
+    @property
+    def evidence(self) -> list[dict[str, Any]]: ...
+    def figures(self) -> dict[str, Any]:
+        r"""The figures by name; those that cannot be drawn are absent."""
+
+
+def write_report(run: Reported, path: Path | str | None = None) -> Path:
+    r"""Writes the report of a run: its number, what was run, all results, and its figures.
+
+    Arguments:
+        run: The run, as :func:`ppl_vae.load` returns it.
+        path: The file, by default ``report.html`` in the run's folder.
+
+    Returns:
+        The path of the file, which is written whole or not at all.
+    """
+    path = Path(run.dir) / "report.html" if path is None else Path(path)
+    name = f"{run.config.get('experiment', 'run')}: {Path(run.dir).resolve().name}"
+    content = [
+        *headline(run.evidence),
+        element("h2", "What was run"),
+        listing(facts(run.config, run.data_summary, run.provenance, run.history)),
+        *results(run.evidence),
+        *album(run.figures(), "h2"),
+    ]
+    write_text(path, page(name, content, made_by(run.provenance)))
+    return path
+
+
+def write_comparison(groups: Sequence[Record], path: Path | str, title: str = "Comparison") -> Path:
+    r"""Writes a comparison of runs: tables, best first, a figure, and the figures of each.
+
+    Arguments:
+        groups: As :func:`ppl_vae.compare.groups` returns them, each a run, or several that differ
+            in the seed alone; they may have a ``description`` and ``figures`` besides.
+        path: The file.
+        title: The title of the page.
+
+    Returns:
+        The path of the file, which is written whole or not at all.
+
+    Raises:
+        ValueError: If there are no runs.
+    """
+    if not groups:
+        raise ValueError("There are no runs to compare.")
+
+    ranked = sorted(groups, key=lambda group: -float(group["log_evidence"]))
+    alike = [group for group in ranked if group.get("comparable", True)]
+    others = [group for group in ranked if not group.get("comparable", True)]
+    content = [*_compared(alike), *_apart(others)]
+
+    for group in ranked:
+        if group.get("figures") or group.get("description"):
+            content += [
+                element("h2", group["name"]),
+                element("p", group.get("description") or ""),
+                *album(group.get("figures") or {}, "h3"),
+            ]
+
+    write_text(path, page(title, content, made_by({})))
+    return Path(path)
+
+
+def _compared(groups: Sequence[Record]) -> list[Html]:
+    if not groups:
+        return []
+
+    return [
+        element("p", _conditions(groups)),
+        ranking(groups),
+        picture(comparison(groups)),
+        element(
+            "p",
+            "The runs saw the same data and share their luck: the difference of two is known "
+            "better than their error bars suggest. Only log p(x) ranks models, for the ELBO mixes "
+            "the model with its guide. Where the share of k-hat over 0.7 is large, log p(x) is a "
+            "lower bound that a better guide or more particles would raise, and the order may "
+            "change.",
+        ),
+    ]
+
+
+def _apart(groups: Sequence[Record]) -> list[Html]:
+    if not groups:
+        return []
+
+    return [
+        element("h2", "Not comparable"),
+        element("p", "These numbers must not be ranked with the others, nor among themselves."),
+        ranking(groups, reasons=True),
+    ]
+
+
+def _conditions(groups: Sequence[Record]) -> str:
+    first = groups[0]
+    data = first.get("data_name", first.get("data", "the same data"))
+    known = {
+        "protocol {}": first.get("protocol"),
+        "base measure {}": first.get("base_measure"),
+        "{}": first.get("estimator"),
+        "{} particles": first.get("particles"),
+    }
+    told = [text.format(value) for text, value in known.items() if value]
+    where = f"{first.get('n', 'all')} data of {data}, split {first.get('split', 'test')}"
+    kinds = {str(group.get("standard_error_kind", "over data")) for group in groups}
+    error = kinds.pop() if len(kinds) == 1 else "over seeds where there are several, else over data"
+    return (
+        f"Nats per datum, best first, on {', '.join([where, *told])}. ± is the standard error "
+        f"{error}."
+    )
