@@ -34,8 +34,7 @@ lint: $(STAMP)
 	@$(PY) -m mypy
 
 bench: $(STAMP)
-	@if [ -e experiments/benchmarks.py ]; then $(PY) -m ppl_vae.experiments.benchmarks; \
-	else echo "There is no benchmark yet."; fi
+	@$(PY) -m ppl_vae.experiments.benchmarks.steps
 
 install: $(STAMP)
 

@@ -22,6 +22,7 @@ from .svi import SVI
 
 __all__ = ["Snapshot", "read", "restore", "restore_weights", "snapshot", "weights_of", "write"]
 
+PAIRS = "__pairs__"
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -60,8 +61,11 @@ def snapshot(training: Training, *, full: bool = True) -> Snapshot:
                 else:
                     slots.setdefault(str(i), {})[key] = value
 
-        tensors |= {f"random.{k}": t for k, t in training.random.items()}
-        tensors |= {f"sums.{k}": t for k, t in training.sums.items()}
+        # Between epochs these are of no more use: the next begins with its own.
+        if training.position:
+            tensors |= {f"random.{k}": t for k, t in training.random.items()}
+            tensors |= {f"sums.{k}": t for k, t in training.sums.items()}
+
         state |= {
             "position": training.position,
             "steps": svi.steps,
@@ -81,7 +85,7 @@ def snapshot(training: Training, *, full: bool = True) -> Snapshot:
 def write(path: Path, content: Snapshot) -> None:
     r"""Writes a snapshot to a file, whole or not at all."""
     tensors, state = content
-    write_bytes(path, save(tensors, metadata={"state": json.dumps(state)}))
+    write_bytes(path, save(tensors, metadata={"state": json.dumps(_packed(state))}))
 
 
 def read(path: Path) -> Snapshot:
@@ -91,19 +95,21 @@ def read(path: Path) -> Snapshot:
         ValueError: If the file is missing, truncated or of another kind.
     """
     if not path.is_file():
-        raise ValueError(f"There is no checkpoint {path}; train the run first.")
+        raise ValueError(
+            f"There is no checkpoint {path}: ppl-vae resume {path.parent.parent} trains the run."
+        )
 
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state = json.loads(file.metadata()["state"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            state = _unpacked(json.loads(file.metadata()["state"]))
+        return tensors | {a: tensors[b] for a, b in state["aliases"].items()}, state
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        other = "last" if path.stem == "best" else "best"
         raise ValueError(
-            f"The checkpoint {path} is truncated or damaged ({error}); resume from another, or "
-            "train again."
+            f"The checkpoint {path} is truncated or damaged ({error}); load the run with "
+            f"weights={other!r}, or train it again."
         ) from error
-
-    return tensors | {a: tensors[b] for a, b in state["aliases"].items()}, state
 
 
 def restore_weights(svi: SVI, tensors: dict[str, Tensor], source: Path) -> None:
@@ -152,6 +158,25 @@ def restore(training: Training, content: Snapshot, source: Path) -> None:
 
     if training.scheduler is not None:
         training.scheduler.load_state_dict(state["scheduler"])
+
+
+def _packed(value: Any) -> Any:
+    # JSON has no keys but strings, and turns others into them: the milestones of MultiStepLR.
+    if isinstance(value, dict):
+        if all(isinstance(k, str) for k in value):
+            return {k: _packed(v) for k, v in value.items()}
+        return {PAIRS: [[k, _packed(v)] for k, v in value.items()]}
+
+    return [_packed(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        if PAIRS in value:
+            return {k: _unpacked(v) for k, v in value[PAIRS]}
+        return {k: _unpacked(v) for k, v in value.items()}
+
+    return [_unpacked(v) for v in value] if isinstance(value, list) else value
 
 
 def _strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

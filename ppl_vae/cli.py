@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from inspect import isabstract
@@ -19,6 +20,8 @@ from . import plots
 from .atomic import write_arrays, write_bytes
 from .catalogue import experiments, find_experiment, first_line, nearest
 from .compare import groups, illustrate, print_table
+from .create import check_free
+from .drawing.verdict import verdict
 from .fit import Interrupted
 from .gallery import pixel_range
 from .options import Options
@@ -29,16 +32,19 @@ __all__ = ["main"]
 
 def _train(tokens: list[str]) -> None:
     r"""train EXPERIMENT [options]: trains an experiment into a folder."""
-    reference = next(iter(tokens), "--help")
+    reference = next(iter(tokens), "")
 
-    if reference.startswith("-"):
+    if not reference or reference.startswith("-"):
+        if reference not in ("-h", "--help"):
+            raise ValueError(
+                "train needs the name of an experiment, or the path of a file, first; there are "
+                f"{', '.join(experiments())}."
+            )
         print("usage: ppl-vae train EXPERIMENT [--out DIR] [--overwrite] [--seeds N] [options]\n")
         print("EXPERIMENT is the path of a Python file, or one of:")
         for name, function in experiments().items():
             print(f"  {name:12} {first_line(function)}")
         print("\nThe options of each: ppl-vae train EXPERIMENT --help")
-        if reference not in ("-h", "--help"):
-            raise ValueError("train needs the name of an experiment first.")
         return
 
     function = find_experiment(reference)
@@ -54,9 +60,15 @@ def _train(tokens: list[str]) -> None:
 
     if seeds is None:
         runs = [(out, options)]
+    elif (out / "config.yaml").exists():
+        raise ValueError(f"{out} is a run, which can hold no others; give another --out.")
     else:
         first = Options(function).parse(options).get("seed", 0)
         runs = [(out / f"seed-{s}", [*options, f"--seed={s}"]) for s in _seeds(first, seeds)]
+
+    # All folders are looked at before the first run, which may take hours.
+    for folder, _ in runs:
+        check_free(folder, overwrite)
 
     for folder, given in runs:
         run = train(reference, folder, given, overwrite=overwrite, progress=not quiet)
@@ -67,6 +79,13 @@ def _resume(tokens: list[str]) -> None:
     r"""resume DIR: continues an interrupted training, to the same result."""
 
     def resume(dir: str, device: str = "auto", quiet: bool = False) -> None:
+        """Continues an interrupted training, to the same result.
+
+        Args:
+            dir: The folder of the run.
+            device: auto, cuda, mps or cpu.
+            quiet: Whether to show no progress.
+        """
         run = Run(dir, device=device)
         run.resume(progress=not quiet)
         _done(run)
@@ -88,7 +107,8 @@ def _evaluate(tokens: list[str]) -> None:
         memory: float = 0.5,
         device: str = "auto",
     ) -> None:
-        """
+        """Estimates log p(x) by importance weighting, and keeps the record in evidence.json.
+
         Args:
             dir: The folder of the run.
             method: How the evidence is estimated.
@@ -100,6 +120,9 @@ def _evaluate(tokens: list[str]) -> None:
             memory: The number of GiB that intermediate results may take.
             device: auto, cuda, mps or cpu.
         """
+        if memory <= 0:
+            raise ValueError(f"The memory must be positive, got {memory} GiB.")
+
         run = load(dir, device=device, weights=weights)
         total = len(run.batch(split, limit, seed)["index"])
         record = run.evaluate(
@@ -111,6 +134,7 @@ def _evaluate(tokens: list[str]) -> None:
             progress=_Counter(total, "evaluated"),
         )
         print(json.dumps(record, indent=2))
+        print(_told(record), file=sys.stderr)
 
     _call(evaluate, tokens)
 
@@ -127,7 +151,8 @@ def _encode(tokens: list[str]) -> None:
         seed: int = 0,
         device: str = "auto",
     ) -> None:
-        """
+        """Writes codes (a draw, posterior mean and scale) to a .npz file.
+
         Args:
             dir: The folder of the run.
             split: train, validation or test.
@@ -149,7 +174,8 @@ def _sample(tokens: list[str]) -> None:
     r"""sample DIR: draws data from the model, as .npz and .png."""
 
     def sample(dir: str, n: int = 64, seed: int = 0, device: str = "auto") -> None:
-        """
+        """Draws data from the model, as .npz and .png.
+
         Args:
             dir: The folder of the run.
             n: The number of data to draw.
@@ -170,7 +196,8 @@ def _reconstruct(tokens: list[str]) -> None:
     def reconstruct(
         dir: str, split: str = "test", n: int = 10, seed: int = 0, device: str = "auto"
     ) -> None:
-        """
+        """Encodes and decodes data, as .npz and .png.
+
         Args:
             dir: The folder of the run.
             split: train, validation or test.
@@ -192,6 +219,12 @@ def _report(tokens: list[str]) -> None:
     r"""report DIR: writes the report of a run, one HTML file."""
 
     def report(dir: str, device: str = "auto") -> None:
+        """Writes the report of a run, one HTML file, and its figures.
+
+        Args:
+            dir: The folder of the run.
+            device: auto, cuda, mps or cpu.
+        """
         from .report import write_report
 
         run = load(dir, device=device)
@@ -273,17 +306,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{', '.join(COMMANDS)}."
             )
         COMMANDS[tokens[0]](tokens[1:])
+    except SystemExit as stop:
+        # After --help.
+        return int(stop.code or 0)
     except Interrupted as stop:
-        print(
-            f"ppl-vae: stopped after a whole step; ppl-vae resume continues. {stop}",
-            file=sys.stderr,
-        )
+        _complain(stop)
         return 128 + stop.signum
     except KeyboardInterrupt:
         print("ppl-vae: interrupted.", file=sys.stderr)
         return 130
     except (ValueError, OSError, ArgumentError) as error:
-        print(f"ppl-vae: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(error)
         return 2
     except Exception as error:
         if os.environ.get("PPL_VAE_TRACEBACK"):
@@ -296,6 +329,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
     return 0
+
+
+def _complain(error: BaseException) -> None:
+    text = str(error)
+
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename or 'a file'}: {error.strerror}."
+    if needed := re.match(r"the following arguments are required: (.*)", text):
+        text = f"An argument is missing: {needed.group(1)}; see --help."
+    if loose := re.match(r"unrecognized arguments: (.*)", text, re.IGNORECASE):
+        text = f"There is no place for {loose.group(1)!r}; see --help."
+    if key := re.match(r'Parser key "(\w+)":\s*(.*)', text, re.DOTALL):
+        text = f"Option --{key.group(1)}: {key.group(2)}".replace("typing.", "")
+
+    sentences = " ".join([text, *getattr(error, "__notes__", [])])
+    print(f"ppl-vae: {' '.join(sentences.split())}", file=sys.stderr)
+
+
+def _told(record: dict[str, Any]) -> str:
+    error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
+    head = f"log p(x) = {record['log_evidence']:.2f}{error} nats per datum"
+    return f"{head} over {record['n']} data of {record['split']}. {verdict(record)[1]}"
 
 
 class _Counter:

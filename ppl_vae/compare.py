@@ -30,13 +30,17 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     Raises:
         ValueError: If a folder holds no run, or a run was not evaluated on the split.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[Any, list[dict[str, Any]]] = {}
+    runs = {run.dir.resolve(): run for folder in folders for run in _runs(Path(folder))}
 
-    for folder in folders:
-        for run in _runs(Path(folder)):
-            found.setdefault(_key(run), []).append(_row(run, split))
+    for run in runs.values():
+        row = _row(run, split)
+        # Runs that were evaluated differently are no group, whatever their configuration.
+        key = (_key(run), *(row[name] for name in COMPARED))
+        found.setdefault(key, []).append(row)
 
     rows = [_group(members) for members in found.values()]
+    _tell_apart(rows)
     _judge(rows)
     return sorted(rows, key=lambda row: (not row["comparable"], -row["log_evidence"]))
 
@@ -50,6 +54,7 @@ def illustrate(rows: Sequence[dict[str, Any]]) -> None:
 def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
     r"""Prints groups as a table."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title)
@@ -60,7 +65,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     for row in rows:
         error = f" ± {row['standard_error']:.2f}" if not math.isnan(row["standard_error"]) else ""
         table.add_row(
-            row["name"] + ("" if row["runs"] == 1 else f" ({row['runs']} seeds)"),
+            escape(row["name"]) + ("" if row["runs"] == 1 else f" ({row['runs']} seeds)"),
             f"{row['elbo']:.2f}",
             f"{row['kl']:.2f}",
             f"{row['log_evidence']:.2f}{error}",
@@ -129,16 +134,29 @@ def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
     if len(members) == 1:
         return {**first, "runs": 1, "standard_error_kind": "over data"}
 
-    names = ("log_evidence", "elbo", "kl", "bits_per_dim", "seconds", "monte_carlo_error")
+    names = ("log_evidence", "elbo", "kl", "bits_per_dim", "seconds")
     means = {name: statistics.fmean(m[name] for m in members) for name in names}
     spread = statistics.stdev(m["log_evidence"] for m in members) / len(members) ** 0.5
+    shares = [m["khat_share"] for m in members if m["khat_share"] is not None]
     return {
         **first,
         **means,
+        "khat_share": statistics.fmean(shares) if shares else None,
         "runs": len(members),
+        "monte_carlo_error": math.hypot(*(m["monte_carlo_error"] for m in members)) / len(members),
         "standard_error": spread,
         "standard_error_kind": "over seeds",
     }
+
+
+def _tell_apart(rows: list[dict[str, Any]]) -> None:
+    # Folders of one name in several places are told with their place.
+    names = [row["name"] for row in rows]
+
+    for row in rows:
+        if names.count(row["name"]) > 1:
+            place = row["dir"].parent if row["dir"].name.startswith("seed-") else row["dir"]
+            row["name"] = str(place)
 
 
 def _judge(rows: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@ r"""Making the folder of a run."""
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,10 +12,12 @@ from typing import Any
 import torch
 import yaml
 
-from .atomic import write_json, write_text
+from . import checkpoint
+from .atomic import WriteError, write_json, write_text
 from .catalogue import find_experiment
 from .device import pick_device
 from .experiment import Experiment
+from .fit import Training
 from .options import Options
 from .provenance import provenance
 from .userfile import digest
@@ -57,18 +60,26 @@ class Plan:
         r"""The seed of the run."""
         return int(self.values.get("seed", 0))
 
-    def write(self, out: Path, *, overwrite: bool = False) -> None:
-        r"""Writes the folder.
+    def write(self, out: Path, training: Training) -> None:
+        r"""Writes the folder, with a checkpoint of the start, in place of what it holds.
 
         Raises:
-            ValueError: If there is something in the folder already.
+            ValueError: If it cannot be written; what the folder holds stays as it was.
         """
-        check_free(out, overwrite)
-        summary = self.experiment.data.summary()
+        absent = not out.exists()
+        draft = out / f".{secrets.token_hex(4)}.tmp"
 
-        if overwrite and out.exists():
-            shutil.rmtree(out)
+        try:
+            draft.mkdir(parents=True)
+            self._fill(draft / "new", training)
+            _replace(out, draft)
+        except BaseException as error:
+            shutil.rmtree(out if absent else draft, ignore_errors=True)
+            if isinstance(error, OSError) and not isinstance(error, WriteError):
+                raise WriteError(f"{out} cannot be written ({error.strerror}).") from error
+            raise
 
+    def _fill(self, out: Path, training: Training) -> None:
         (out / "checkpoints").mkdir(parents=True)
         sources = [Path(self.reference)] if self.reference.endswith(".py") else []
         names = _copy_files(out, [*sources, *self.parser.files.values()])
@@ -78,10 +89,11 @@ class Plan:
             "options": _renamed(self.values, names),
             "files": {name: digest(out / name) for name in names.values()},
         }
-        write_json(out / "data.json", summary)
+        write_json(out / "data.json", self.experiment.data.summary())
         write_json(out / "provenance.json", provenance(pick_device(self.device)))
-        # The configuration comes last: a folder that has one is complete.
         write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        # A run that is killed before it saves anything can be resumed all the same.
+        checkpoint.write(out / "checkpoints" / "last.safetensors", checkpoint.snapshot(training))
 
 
 def build(parser: Options, values: Mapping[str, Any]) -> tuple[Experiment, dict[str, Any]]:
@@ -111,7 +123,9 @@ def build(parser: Options, values: Mapping[str, Any]) -> tuple[Experiment, dict[
 
 def check_free(out: Path, overwrite: bool) -> None:
     r"""Raises a ValueError if a folder is not free for a new run."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists():
+        return
+    if out.is_dir() and all(p.match(".*.tmp") for p in out.iterdir()):
         return
     if not (out / "config.yaml").is_file():
         raise ValueError(f"{out} is there already and is no run; give another --out.")
@@ -122,8 +136,21 @@ def check_free(out: Path, overwrite: bool) -> None:
         )
 
 
+def _replace(out: Path, draft: Path) -> None:
+    # The configuration goes first and comes last: a folder that has one is complete.
+    (draft / "old").mkdir()
+
+    for path in sorted(out.iterdir(), key=lambda path: path.name != "config.yaml"):
+        if path != draft:
+            path.rename(draft / "old" / path.name)
+    for path in sorted((draft / "new").iterdir(), key=lambda path: path.name == "config.yaml"):
+        path.rename(out / path.name)
+
+    shutil.rmtree(draft)
+
+
 def _copy_files(out: Path, sources: list[Path]) -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
 
     for source in dict.fromkeys(sources):
         name = f"files/{source.name}"

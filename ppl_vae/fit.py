@@ -274,7 +274,7 @@ class Training:
 
     def _batch(self, rows: Tensor) -> dict[str, Tensor]:
         if self.sites is None:
-            return self.data.batch("train", rows.cpu(), device=self.device)  # type: ignore[no-any-return]
+            return self.data.batch("train", rows.cpu(), device=self.device)
 
         rows = rows.to(self.device)
         sites = {name: t.index_select(0, rows) for name, t in self.sites.items()}

@@ -53,10 +53,10 @@ def figures(run: Any, *, split: str = "test", seed: int = 0) -> dict[str, Any]:
     return found
 
 
-def pixel_range(run: Any) -> dict[str, float]:
+def pixel_range(run: Any) -> dict[str, Any]:
     r"""The range of the data's values, for pictures: from 0 where no value is negative."""
-    low = float(run.data.mean.min())
-    return {"vmin": 0.0, "vmax": run.data.maximum} if low >= 0 else {}
+    # Scaled data have no natural range; counts and pixels start at 0.
+    return {} if run.data.scaling is not None else {"vmin": 0.0, "vmax": run.data.maximum}
 
 
 def _batch(run: Any, split: str) -> Tensor | None:

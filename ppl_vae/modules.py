@@ -42,7 +42,7 @@ def evaluating(*programs: Program) -> Iterator[None]:
 
 
 @contextmanager
-def preserving(*programs: Program) -> Iterator[None]:
+def preserving(*programs: Program | None) -> Iterator[None]:
     r"""After it, random states and buffers (running means) are as before it."""
     buffers = {b: b.detach().clone() for root in modules_of(*programs) for b in root.buffers()}
     devices = {p.device for root in modules_of(*programs) for p in root.parameters()}

@@ -59,7 +59,8 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
                 "The arguments of Pyro's optimizer depend on the parameter; give parameter groups "
                 "to an optimizer of torch instead."
             )
-        optimizer = partial(optimizer.pt_optim_constructor, **optimizer.pt_optim_args)
+        constructor: Any = optimizer.pt_optim_constructor
+        optimizer = partial(constructor, **optimizer.pt_optim_args)
 
-    built: torch.optim.Optimizer = optimizer(parameters)
-    return built
+    build: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = optimizer
+    return build(parameters)

@@ -7,10 +7,13 @@ the nearest name for one that is not known.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,9 @@ from .networks import Network
 from .userfile import load_module, module_name
 
 __all__ = ["Options", "training"]
+
+OF_TRAIN = ("out", "overwrite", "seeds", "quiet")
+r"""Options of the command `train` itself."""
 
 
 def training(
@@ -71,20 +77,28 @@ class Options:
         self.parser.add_function_arguments(function, fail_untyped=False)
         self.parser.add_function_arguments(training, skip=set(self.own), fail_untyped=False)
 
+        self.kept: dict[str, Any] = {}
+        r"""The defaults that no file can hold, such as a lambda: they stay in the function."""
+
         self._describe_defaults()
 
     def _describe_defaults(self) -> None:
-        # A default such as mlp(hidden=[200, 200]) is an instance, which no file can hold; parts
-        # keep their arguments as attributes, which tell how to build it again.
         for name, parameter in inspect.signature(self.function).parameters.items():
-            part = parameter.default
-            if isinstance(self.parser.get_default(name), type(part)) and isinstance(part, Network):
-                arguments = {k: getattr(part, k) for k in inspect.signature(type(part)).parameters}
+            default = self.parser.get_default(name)
+
+            if default is parameter.empty or _is_plain(default):
+                continue
+            if isinstance(default, Network):
+                # Parts keep their arguments as attributes, which tell how to build them again.
+                arguments = {k: getattr(default, k) for k in _accepted(type(default))}
                 arguments = {
                     k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()
                 }
-                path = f"{type(part).__module__}.{type(part).__qualname__}"
+                path = f"{type(default).__module__}.{type(default).__qualname__}"
                 self.parser.set_defaults({name: {"class_path": path, "init_args": arguments}})
+            else:
+                self.kept[name] = default
+                self.parser.set_defaults({name: None})
 
     def parse(self, tokens: Sequence[str]) -> dict[str, Any]:
         r"""Resolves options, given as on the command line, to plain values.
@@ -114,16 +128,26 @@ class Options:
         except ArgumentError as error:
             raise ValueError(self._sentence(str(error))) from error
 
+        # A training changes its parts: the function's own stay as they are.
+        values |= {k: copy.deepcopy(v) for k, v in self.kept.items() if values.get(k) is None}
         given = {k: v for k, v in values.items() if k in self.own}
         return given, {k: v for k, v in values.items() if k not in self.own}
 
     def _plain(self, parsed: Namespace) -> dict[str, Any]:
-        text = self.parser.dump(parsed)
-        for name, path in self.files.items():
-            text = text.replace(f"{name}.", f"{path}:")
-        plain: dict[str, Any] = yaml.safe_load(text)
-        # Versions differ in whether what is None is dumped.
-        return {name: plain.get(name) for name in self.hints if name != "return"}
+        plain = self._export(yaml.safe_load(self.parser.dump(parsed)))
+        # Versions of jsonargparse differ in whether what is None is dumped.
+        names = [name for name in (*self.own, *self.hints) if name != "return"]
+        return {k: plain.get(k) for k in names if k in plain or k not in self.kept}
+
+    def _export(self, value: Any) -> Any:
+        # The inverse of _import.
+        if isinstance(value, Mapping):
+            return {k: self._export(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self._export(v) for v in value]
+
+        module, _, name = value.rpartition(".") if isinstance(value, str) else ("", "", "")
+        return f"{self.files[module]}:{name}" if module in self.files else value
 
     def _import(self, value: Any) -> Any:
         # Class paths of the form file.py:Class become those of the module that the file is.
@@ -143,15 +167,14 @@ class Options:
         self.files[module_name(path)] = path
 
         if not inspect.isclass(getattr(module, name, None)):
-            known = [
-                k for k, v in vars(module).items() if v.__class__ is type or inspect.isclass(v)
-            ]
+            classes = ((k, v) for k, v in vars(module).items() if inspect.isclass(v))
+            known = [k for k, v in classes if v.__module__ == module.__name__]
             raise ValueError(f"The file {file} has no class {name!r}{nearest(name, known)}.")
 
         return f"{module.__name__}.{name}"
 
     def _translate(self, tokens: list[str]) -> list[str]:
-        chosen: dict[str, type] = {}
+        chosen: dict[str, type | None] = {}
         out = []
 
         for i, token in enumerate(tokens):
@@ -175,25 +198,34 @@ class Options:
 
         return out
 
-    def _check(self, option: str, value: str, chosen: dict[str, type]) -> str:
+    def _check(self, option: str, value: str, chosen: dict[str, type | None]) -> str:
         name, _, inner = option.partition(".")
 
         if name not in self.hints:
+            names = [f"--{k}" for k in (*self.own, *self.hints, *OF_TRAIN) if k != "return"]
             raise ValueError(
-                f"There is no option --{name}{nearest(name, self.hints)}; there are "
-                f"{', '.join(f'--{k}' for k in self.hints if k != 'return')}."
+                f"There is no option --{name}{nearest(f'--{name}', names)}; there are "
+                f"{', '.join(dict.fromkeys(names))}."
             )
 
         base = base_of(self.hints[name])
 
-        if base is None or value[:1] in "{[":
+        if base is None:
             return value
         if inner:
-            self._check_inner(name, inner, chosen.get(name))
+            self._check_inner(name, inner, chosen)
             return self._user_class(value) if ".py:" in value else value
+        if value[:1] == "{":
+            chosen[name] = None
         if ".py:" in value:
             value = self._user_class(value)
-        elif "." not in value and value not in ("null", "None"):
+            module, _, last = value.rpartition(".")
+            cls = chosen[name] = getattr(sys.modules[module], last)
+            if not issubclass(cls, base):
+                raise ValueError(f"{last} is no {base.__name__}, which --{name} takes.")
+        elif "." in value:
+            chosen[name] = choices(base).get(value.rpartition(".")[2])
+        elif value and value not in ("null", "None"):
             known = choices(base)
             if value not in known:
                 raise ValueError(
@@ -204,34 +236,71 @@ class Options:
 
         return value
 
-    def _check_inner(self, name: str, inner: str, cls: type | None) -> None:
+    def _check_inner(self, name: str, inner: str, chosen: Mapping[str, type | None]) -> None:
         first = inner.partition(".")[0]
+        cls = chosen[name] if name in chosen else self._default_class(name)
 
-        if cls is None or first in ("help", "init_args", "class_path"):
+        if first in ("help", "init_args", "class_path") or (cls is None and name in chosen):
             return
+        if cls is None:
+            raise ValueError(f"Name the class before its options: --{name} CLASS --{name}.{inner}.")
 
-        accepted = list(inspect.signature(cls).parameters)
+        accepted = _accepted(cls)
         if first not in accepted:
+            has = ", ".join(f"--{name}.{k}" for k in accepted) or "none"
             raise ValueError(
-                f"{cls.__name__} has no option {first!r}{nearest(first, accepted)}; it has "
-                f"{', '.join(f'--{name}.{k}' for k in accepted if k != 'event_shape')}."
+                f"{cls.__name__} has no option {first!r}{nearest(first, accepted)}; it has {has}."
             )
+
+    def _default_class(self, name: str) -> type | None:
+        default = self.parser.get_default(name)
+        path = default.get("class_path", "") if isinstance(default, (Mapping, Namespace)) else ""
+        base = base_of(self.hints[name])
+        return None if base is None else choices(base).get(path.rpartition(".")[2])
 
     def _sentence(self, message: str) -> str:
         # jsonargparse tells the chain of what failed, a line each; the last says what is wrong.
         lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
-        where = re.search(r'Parser key "([\w.]+)"', message)
-        rejected = re.search(r"Option '(\w+)' is not accepted", message)
+        keys = re.findall(r'Parser key "([\w.]+)"', message)
+        option = ".".join(keys) if keys else None
         part = re.search(r"class_path='([\w.]+)'", message)
-        got = re.search(r"(?:Given|Got) value: (.*?)\.?$", lines[-1])
-        option = where.group(1) if where else None
+        cls = part.group(1).rpartition(".")[2] if part else "The class"
 
-        if rejected and part:
-            name = part.group(1).rpartition(".")[2]
-            return f"{name} has no option {rejected.group(1)!r} (at --{option})."
+        if rejected := re.search(r"Option '(\w+)' is not accepted", message):
+            return f"{cls} has no option {rejected.group(1)!r} (at --{option})."
+        if inner := re.search(r"NestedArg\(key='([\w.]+)', val='?(.*?)'?\)", message):
+            return f"Option --{keys[0]}.{inner.group(1)} does not take {inner.group(2)!r}."
+        if needed := re.search(r"the following arguments are required: ([\w, ]+)", message):
+            return f"{cls} does not fit --{option} as it stands: it needs {needed.group(1)}."
+        if bare := re.search(r"argument (--[\w.]+): expected one argument", message):
+            return f"Option {bare.group(1)} needs a value."
+        if loose := re.search(r"unrecognized arguments: (.*)", message, re.IGNORECASE):
+            return f"There is no place for {loose.group(1)!r}: options are given as --NAME VALUE."
+
+        got = re.search(r"(?:Given|Got) value: (.*?)\.?$", lines[-1])
         if got and option in self.hints and "class_path" not in got.group(1):
             hint = self.hints[option]
-            kind = getattr(hint, "__name__", str(hint)) if inspect.isclass(hint) else str(hint)
+            base = base_of(hint)
+            kind = base.__name__ if base else hint.__name__ if inspect.isclass(hint) else hint
             return f"Option --{option} takes {kind}, got {got.group(1)!r}."
+        if got and option and "class_path" not in got.group(1):
+            return f"Option --{option} does not take {got.group(1)!r}."
 
         return f"Option --{option}: {lines[-1]}" if option else f"{lines[-1].rstrip('.')}."
+
+
+def _accepted(cls: type) -> list[str]:
+    # The experiment itself gives the first arguments of a part, such as its shape.
+    given = ("event_shape", "params", "optimizer")
+    return [k for k in inspect.signature(cls).parameters if k not in given]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Namespace):
+        value = value.as_dict()
+    if isinstance(value, Mapping):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(v) for v in value)
+
+    return value is None or isinstance(value, (bool, int, float, str, Path, Enum))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyro
 import torch
 import yaml
 from torch import Tensor
@@ -35,6 +36,7 @@ from .evaluation import Evidence, log_evidence
 from .experiment import Experiment
 from .fit import Interrupted, Training
 from .gallery import figures
+from .nonfinite import NonFiniteError
 from .options import Options
 from .predict import encode, predict, sample
 from .saver import Saver, stopping_on_signals
@@ -71,7 +73,7 @@ def train(
     plan = Plan.of(experiment, options or [])
     # All that can be wrong with options and data shows before the folder is touched.
     training = _training(plan.experiment, plan.seed, plan.device, progress)
-    plan.write(out, overwrite=overwrite)
+    plan.write(out, training)
     run = Run(out, device=plan.device)
     run.__dict__["experiment"] = plan.experiment
     run.follow(training)
@@ -121,21 +123,30 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         r"""The resolved configuration."""
+        kinds = {"experiment": str, "seed": int, "options": dict, "files": dict}
+        path = self.dir / "config.yaml"
+
         try:
-            config = yaml.safe_load((self.dir / "config.yaml").read_text())
-            return {k: config[k] for k in ("experiment", "seed", "options", "files")}
-        except (yaml.YAMLError, KeyError, TypeError, OSError) as error:
-            raise ValueError(f"The file {self.dir / 'config.yaml'} is damaged: {error}.") from error
+            config = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise ValueError(f"The file {path} is damaged: {error}.") from error
+
+        config = config if isinstance(config, dict) else {}
+        for key, kind in kinds.items():
+            if not isinstance(config.get(key), kind):
+                raise ValueError(f"The file {path} is damaged or truncated: it lacks {key!r}.")
+
+        return {key: config[key] for key in kinds}
 
     @cached_property
     def data_summary(self) -> dict[str, Any]:
         r"""What building needs of the data, and what identifies them."""
-        return self._json("data.json")  # type: ignore[no-any-return]
+        return self._json("data.json")
 
     @property
     def provenance(self) -> dict[str, Any]:
         r"""Versions, commit, device, and, once trained, seconds and parameters."""
-        return self._json("provenance.json")  # type: ignore[no-any-return]
+        return self._json("provenance.json")
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -154,6 +165,12 @@ class Run:
         path = self.dir / "checkpoints" / f"{self.weights}.safetensors"
         tensors, _ = checkpoint.read(path)
         svi = self.experiment.svi()
+
+        if any(name.startswith("param.") for name in tensors):
+            # A bare pyro.param is not known before the programs have run.
+            with pyro.validation_enabled(False):
+                svi.prepare(x=self.data.mean.expand(2, *self.data.event_shape))
+
         checkpoint.restore_weights(svi, tensors, path)
 
         for module in (self.experiment.model, self.experiment.guide):
@@ -190,7 +207,7 @@ class Run:
     @property
     def evidence(self) -> list[dict[str, Any]]:
         r"""The evaluations so far."""
-        return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []  # type: ignore[no-any-return]
+        return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []
 
     def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
         r"""The last evaluation on a split, per datum."""
@@ -208,25 +225,41 @@ class Run:
             Interrupted: If a signal asked to stop; the state is saved.
             NonFiniteError: If the loss stops being finite; the last checkpoint is kept.
         """
-        training = _training(self.experiment, self.config["seed"], str(self.device), progress)
         path = self.dir / "checkpoints" / "last.safetensors"
-        checkpoint.restore(training, checkpoint.read(path), path)
+        content = checkpoint.read(path)
+
+        # Programs that were loaded are in evaluation mode: training starts from new ones.
+        self.__dict__.pop("experiment", None)
+        training = _training(self.experiment, self.config["seed"], str(self.device), progress)
+        checkpoint.restore(training, content, path)
+
+        if training.epoch < training.epochs and not training.out_of_patience:
+            self._forget_evaluations()
+
         self.follow(training)
 
     def follow(self, training: Training) -> None:
         r"""Runs a training with checkpoints; SIGINT and SIGTERM stop it after the current step."""
-        saver = Saver(self.dir, training)
+        saver = Saver(self.dir, training, self.provenance)
         training.on_epoch = saver.epoch
         self.__dict__.pop("svi", None)
 
         with stopping_on_signals(training):
             try:
                 training.run()
-            except Interrupted:
                 saver.save()
+            except NonFiniteError:
+                saver.save_best()
+                raise
+            except Interrupted as stop:
+                saver.save()
+                stop.add_note(f"ppl-vae resume {self.dir} continues.")
                 raise
 
-        saver.save()
+    def _forget_evaluations(self) -> None:
+        # They are of weights that training will replace.
+        for path in (self.dir / "evidence.json", *self.dir.glob("evidence-*.npz")):
+            path.unlink(missing_ok=True)
 
     def batch(self, split: str, limit: int | None = None, seed: int = 0) -> dict[str, Tensor]:
         r"""Rows of a split, all or a random subset (files may be sorted by class), in order."""
@@ -239,7 +272,9 @@ class Run:
             shuffle = torch.Generator().manual_seed(seed)
             index = torch.randperm(n, generator=shuffle)[:limit].sort().values
 
-        return self.data.batch(split, index, device=self.device)
+        # Rows under dynamic binarization are drawn: by this seed, not by what came before.
+        noise = torch.Generator(self.device).manual_seed(seed)
+        return self.data.batch(split, index, device=self.device, generator=noise)
 
     def figures(self) -> dict[str, Any]:
         r"""The figures of the report, by name; those that need absent data are left out."""
@@ -315,7 +350,7 @@ class Run:
     def codes_of(
         self, file: Path | str, labels: str | None = None, seed: int = 0
     ) -> dict[str, np.ndarray]:
-        r"""The codes of the rows of a file, scaled as the training data were.
+        r"""The codes of the rows of a file, scaled or binarized as the training data were.
 
         Arguments:
             file: A file in any format that :func:`ppl_vae.data.array` reads.
@@ -325,11 +360,16 @@ class Run:
         Raises:
             ValueError: If the file is missing, or its rows have another shape.
         """
-        rows = array(train_file=file, labels=labels, event_shape=self.data.event_shape)["train"]
-        x, scaling = rows.sites["x"], self.data.scaling
-        x = x if scaling is None else scaling(x)
-        extra = {} if rows.labels is None else {"labels": rows.labels.numpy()}
-        return {**self._codes(x.float(), seed), **extra}
+        kind = self.data.binarization
+        shape = self.data.event_shape
+        rows = array(train_file=file, labels=labels, event_shape=shape, binarization=kind)
+        noise = torch.Generator().manual_seed(seed)
+        x, scaling = rows.batch("train", generator=noise)["x"], self.data.scaling
+        if scaling is not None:
+            x = scaling(rows["train"].sites["x"]).float()
+
+        marks = rows["train"].labels
+        return {**self._codes(x, seed), **({} if marks is None else {"labels": marks.numpy()})}
 
     def _codes(self, x: Tensor, seed: int) -> dict[str, np.ndarray]:
         with self._seeded(seed):

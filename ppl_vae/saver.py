@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from . import checkpoint
-from .atomic import write_json, write_text
+from .atomic import sweep, write_json, write_text
 from .fit import Training
+from .nonfinite import NonFiniteError
 
 __all__ = ["Saver", "stopping_on_signals"]
 
@@ -28,38 +29,64 @@ class Saver:
     Arguments:
         folder: The folder of the run.
         training: The training; it calls :meth:`epoch` after each epoch.
+        provenance: What the run's provenance tells already.
     """
 
-    def __init__(self, folder: Path, training: Training) -> None:
-        self.folder, self.training = folder, training
+    def __init__(self, folder: Path, training: Training, provenance: dict[str, Any]) -> None:
+        self.folder, self.training, self.provenance = folder, training, provenance
         self.last = time.perf_counter()
         self.best: checkpoint.Snapshot | None = None
 
+        for part in (folder, folder / "checkpoints"):
+            sweep(part)
+
     def epoch(self, training: Training) -> None:
-        r"""Keeps the weights of the best epoch in memory, and saves if it is time."""
+        r"""Keeps the weights of the best epoch in memory, and saves if it is time.
+
+        Raises:
+            NonFiniteError: If a parameter, or the mean loss of the epoch, is not finite.
+        """
+        self._require_finite()
+
         if training.best is training.history[-1]:
             self.best = checkpoint.snapshot(training, full=False)
         if time.perf_counter() - self.last > SAVE_EVERY:
             self.save()
 
     def save(self) -> None:
-        r"""Writes everything."""
-        folder = self.folder / "checkpoints"
+        r"""Writes everything.
 
+        Raises:
+            NonFiniteError: If a parameter is not finite; the last good checkpoint is kept.
+        """
         # The best goes first: a resumed training would make the same again.
-        if self.best is not None:
-            checkpoint.write(folder / "best.safetensors", self.best)
-            self.best = None
-
+        self.save_best()
+        self._require_finite()
         full = checkpoint.snapshot(self.training)
-        checkpoint.write(folder / "last.safetensors", full)
+        checkpoint.write(self.folder / "checkpoints" / "last.safetensors", full)
         write_text(self.folder / "metrics.csv", _csv(self.training.history))
         count = sum(p.numel() for p in self.training.svi.parameters.values())
         seconds = sum(row["seconds"] for row in self.training.history)
         more = {"parameters": count, "seconds": seconds, "steps": self.training.svi.steps}
-        path = self.folder / "provenance.json"
-        write_json(path, {**json.loads(path.read_text()), **more})
+        write_json(self.folder / "provenance.json", {**self.provenance, **more})
         self.last = time.perf_counter()
+
+    def save_best(self) -> None:
+        r"""Writes the weights of the best epoch, unless they are written already."""
+        if self.best is not None:
+            checkpoint.write(self.folder / "checkpoints" / "best.safetensors", self.best)
+            self.best = None
+
+    def _require_finite(self) -> None:
+        svi, rows = self.training.svi, self.training.history
+        bad = [name for name, p in svi.parameters.items() if not p.isfinite().all()]
+        what = f"parameter {bad[0]!r}" if bad else "the mean loss of the epoch"
+
+        if bad or (rows and not math.isfinite(rows[-1].get("train_loss", 0.0))):
+            raise NonFiniteError(
+                f"The training is not finite after step {svi.steps}: {what} is not. Lower the "
+                "learning rate, or clip the gradient; the last good checkpoint is kept."
+            )
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

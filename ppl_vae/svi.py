@@ -99,7 +99,7 @@ class SVI:
             for name, parameter in module.named_parameters()
         }
         for name, site in trace.trace.nodes.items():
-            value = site["value"]
+            value: Any = site["value"]
             named[f"param.{name}"] = (
                 value.unconstrained() if hasattr(value, "unconstrained") else value
             )

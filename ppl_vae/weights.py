@@ -393,9 +393,10 @@ def _particle_plate(particles: int, depth: int | None) -> AbstractContextManager
 
 
 def _sites(trace: poutine.Trace) -> dict[str, Node]:
+    nodes: Mapping[str, Any] = trace.nodes
     return {
         name: node
-        for name, node in trace.nodes.items()
+        for name, node in nodes.items()
         if node["type"] == "sample"
         and not site_is_subsample(node)
         and not node["infer"].get("_deterministic")
@@ -581,7 +582,7 @@ class _Total:
             scale=self.layout.scale,
             sites=sites,
             guide_order=order,
-            global_term=sum(self.outside.values()) if self.outside else None,
+            global_term=torch.stack([*self.outside.values()]).sum(0) if self.outside else None,
             global_sites=tuple(self.outside),
         )
 

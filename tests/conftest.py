@@ -2,6 +2,11 @@
 
 import os
 import random
+
+# Tests are small: a second thread costs more than it gives, and much more beside other processes.
+# It is read when torch is loaded, and handed down to subprocesses.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

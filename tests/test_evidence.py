@@ -62,19 +62,20 @@ def test_calibrated(float64: None) -> None:
 
 
 def test_converges(float64: None) -> None:
-    r"""From below, as the number of particles grows: z-scores of the mean over 100 data.
+    r"""From below, as the number of particles grows: the gap falls by more than 1 / K.
 
-    At 16000 particles it is exact within 4 standard errors (fails once in 16000, at seed 0).
+    At 16000 particles 100 data are exact within 4 standard errors (fails once in 16000, at seed
+    0); the gaps of 2000 data are known to within a tenth.
     """
-    model, guide, x = wrong(100)
+    model, guide, x = wrong(2000)
     exact = model.log_evidence(x).detach()
-    gaps, last = [], None
+    gaps = [
+        float((exact - log_evidence(model, guide, x, particles=K).log_evidence).mean())
+        for K in (1, 4, 16)
+    ]
 
-    for K in (1, 10, 100):
-        last = log_evidence(model, guide, x, particles=K)
-        gaps.append(float((exact - last.log_evidence).mean()))
-
-    assert gaps[0] > 3 * gaps[1] > 9 * gaps[2] > 0
+    assert gaps[0] > 4 * gaps[1] > 8 * gaps[2] > 0
+    x, exact = x[:100], exact[:100]
     last = log_evidence(model, guide, x, particles=16_000)
     error = last.standard_error.square().sum().sqrt() / len(x)
     assert abs((last.log_evidence - exact).mean()) < 4 * error < 0.01
@@ -191,8 +192,8 @@ def test_khat_is_per_datum(float64: None) -> None:
     e = log_evidence(model, guide, rows, particles=1000)
     one = log_evidence(model, guide, x, particles=1000)
 
-    assert one.khat < 0 and e.khat.max() < 0.2
-    assert psis_diagnostic(model, guide, rows, num_particles=1000, max_plate_nesting=1) > 0.5
+    assert one.khat < 0.5 and e.khat.median() < 0.5
+    assert psis_diagnostic(model, guide, rows, num_particles=1000, max_plate_nesting=1) > 2
 
 
 def test_khat_limits() -> None:

@@ -25,15 +25,36 @@ LANGUAGE = {
     "ppl_vae.priors",
     "ppl_vae.program",
 }
+TRAINING = {
+    "ppl_vae.device",
+    "ppl_vae.fit",
+    "ppl_vae.nonfinite",
+    "ppl_vae.optimizer",
+    "ppl_vae.predict",
+    "ppl_vae.progress",
+    "ppl_vae.svi",
+}
+FOLDERS = {
+    "ppl_vae.atomic",
+    "ppl_vae.catalogue",
+    "ppl_vae.checkpoint",
+    "ppl_vae.compare",
+    "ppl_vae.create",
+    "ppl_vae.gallery",
+    "ppl_vae.options",
+    "ppl_vae.provenance",
+    "ppl_vae.saver",
+    "ppl_vae.userfile",
+}
 WEIGHTS = {"ppl_vae.checks", "ppl_vae.layout", "ppl_vae.modules", "ppl_vae.weights"}
-ENGINE = WEIGHTS | {
+ENGINE = WEIGHTS | TRAINING | {
     "ppl_vae.data",
     "ppl_vae.evaluation",
     "ppl_vae.objectives",
     "ppl_vae.staging",
     "ppl_vae.svi",
 }
-RUNS = {"ppl_vae.experiment", "ppl_vae.plots", "ppl_vae.report", "ppl_vae.run"}
+RUNS = FOLDERS | {"ppl_vae.experiment", "ppl_vae.plots", "ppl_vae.report", "ppl_vae.run"}
 DISTRIBUTIONS = {"torch", "pyro.distributions"}
 PYRO = {"torch", "pyro"}
 
@@ -62,17 +83,30 @@ ALLOWED: dict[str, set[str]] = {
     "objectives/*": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "evaluation/*": PYRO | WEIGHTS | {"ppl_vae.evaluation", "numpy", "scipy"},
     "staging.py": {"torch"},
-    "svi.py": PYRO | WEIGHTS | {"ppl_vae.objectives", "ppl_vae.staging", "ppl_vae.data", "rich"},
+    "device.py": {"torch"},
+    "optimizer.py": PYRO,
+    "nonfinite.py": PYRO | WEIGHTS,
+    "svi.py": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.staging"},
+    "progress.py": {"rich"},
+    "fit.py": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.data"},
+    "predict.py": {"torch"} | WEIGHTS,
     "data/*": {"torch", "torchvision", "numpy", "scipy", "sklearn", "PIL", "ppl_vae.data"},
     # runs
     "experiment.py": PYRO | LANGUAGE | ENGINE,
-    "run.py": PYRO
-    | LANGUAGE
-    | ENGINE
-    | RUNS
-    | {"numpy", "safetensors", "yaml", "jsonargparse", "rich"},
-    "plots.py": ENGINE | RUNS | {"torch", "torchvision", "numpy", "matplotlib", "sklearn"},
-    "report.py": ENGINE | RUNS | {"torch", "numpy", "matplotlib"},
+    "atomic.py": {"numpy"},
+    "userfile.py": set(),
+    "provenance.py": {"torch"},
+    "catalogue.py": {"ppl_vae.userfile", "ppl_vae.priors"},
+    "options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"} | FOLDERS,
+    "create.py": {"torch", "yaml", "ppl_vae.device", "ppl_vae.experiment"} | FOLDERS,
+    "checkpoint.py": {"torch", "safetensors"} | ENGINE | FOLDERS,
+    "saver.py": ENGINE | FOLDERS,
+    "gallery.py": {"torch", "ppl_vae.plots"},
+    "compare.py": RUNS | {"rich"},
+    "run.py": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
+    "drawing/*": {"torch", "numpy", "matplotlib", "ppl_vae.fit", "ppl_vae.drawing"},
+    "plots.py": ENGINE | RUNS | {"ppl_vae.drawing"} | {"torch", "torchvision", "numpy", "matplotlib", "sklearn"},
+    "report.py": ENGINE | RUNS | {"ppl_vae.drawing", "ppl_vae.atomic"} | {"torch", "numpy", "matplotlib"},
     "cli.py": PYRO | {"ppl_vae", "numpy", "jsonargparse", "rich", "yaml"},
     "experiments/*": PYRO
     | {"ppl_vae", "torchvision", "zuko", "numpy", "scipy", "sklearn", "matplotlib", "rich"}
@@ -85,8 +119,8 @@ LAZY: dict[str, tuple[str, ...]] = {
     "matplotlib": ("plots.py", "report.py"),
     "sklearn": ("data/*",),
     "scipy": ("data/*", "plots.py", "report.py"),
-    "jsonargparse": ("cli.py", "run.py"),
-    "rich": ("cli.py", "run.py"),
+    "jsonargparse": ("cli.py", "options.py"),
+    "rich": ("cli.py", "experiments/benchmarks/*"),
 }
 
 # Names that may be written only in these files.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from pyro.distributions.testing.gof import auto_goodness_of_fit
+from torch import nn
 
 from ppl_vae import families
 from ppl_vae.conditional import Conditional
@@ -167,9 +168,59 @@ def test_family_prior_at_zero_is_standard_normal() -> None:
     torch.testing.assert_close(LearnedNormal((2,))().log_prob(z), standard, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", [Normal((2,)), Laplace((2,)), flow((2,))])
-def test_vamp_is_the_mixture_of_posteriors(family: families.Family) -> None:
-    q = posterior(family)
+def calls(prior: Prior, work: Callable[[], object]) -> int:
+    r"""How often the layers of a prior run in some work."""
+    count = 0
+
+    def hook(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    handles = [m.register_forward_hook(hook) for m in prior.modules() if isinstance(m, nn.Linear)]
+    work()
+
+    for handle in handles:
+        handle.remove()
+
+    return count
+
+
+def test_flow_prior_is_fast_to_score() -> None:
+    prior, z = Flow((5,), kind="MAF", hidden=(16,)), torch.randn(8, 5)
+    p = prior()
+
+    # One pass of each network scores z; at least one for each element draws it.
+    assert calls(prior, p.sample) >= 5 * calls(prior, lambda: p.log_prob(z)) > 0
+
+
+def test_flow_posterior_is_fast_to_draw() -> None:
+    prior = FamilyPrior(families.Flow((5,), kind="MAF", hidden=(16,)))
+    p = prior()
+    draw = calls(prior, lambda: p.log_prob(p.rsample()))
+
+    assert calls(prior, lambda: p.log_prob(torch.randn(8, 5))) >= 5 * draw > 0
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6])
+@pytest.mark.parametrize("cls", [GaussianMixture, LearnedNormal])
+def test_scales_keep_their_bounds(cls: Callable[..., Prior], value: float) -> None:
+    prior = cls((2,), floor=0.1, ceiling=2.0)
+
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.fill_(0)
+        prior.rho.fill_(value)
+
+    # Every element has the bound as its scale, exactly up to the rounding of one addition.
+    p, bound = prior(), torch.full((2,), 2.0 if value > 0 else 0.1)
+    torch.testing.assert_close(p.variance.sqrt(), bound, rtol=1e-6, atol=0)
+    p.log_prob(torch.ones(2)).backward()
+    assert all(v.grad is not None and v.grad.isfinite().all() for v in prior.parameters())
+
+
+@pytest.mark.parametrize("make", [Normal, Laplace, flow])
+def test_vamp_is_the_mixture_of_posteriors(make: Callable[..., families.Family]) -> None:
+    q = posterior(make((2,)))
     prior = Vamp((2,), components=3).attach(q, torch.rand(20, 5))
     z = torch.randn(8, 2)
     each = torch.stack([q(u).log_prob(z) for u in prior.inputs])

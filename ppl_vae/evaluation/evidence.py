@@ -142,7 +142,7 @@ def log_evidence(
             or if a site lies outside of the plate of the data.
     """
     named = isinstance(batch, Mapping)
-    sites: dict[str, Tensor] = dict(batch) if named else {"": batch}  # type: ignore[arg-type,dict-item]
+    sites: dict[str, Tensor] = dict(batch) if named else {"": batch}  # type: ignore[dict-item]
     n = len(next(iter(sites.values()))) if sites else 0
 
     if n == 0:

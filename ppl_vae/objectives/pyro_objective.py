@@ -28,7 +28,7 @@ class PyroObjective(Objective):
 
     def __init__(self, elbo: pyro.infer.ELBO) -> None:
         super().__init__(particles=elbo.num_particles, vectorized=elbo.vectorize_particles)
-        self.elbo = elbo
+        self.elbo: Any = elbo
 
     def loss_of(self, weights: Weights) -> Tensor:
         raise NotImplementedError("Pyro's objectives read traces themselves.")
@@ -80,7 +80,10 @@ def as_objective(objective: Any) -> Objective:
             f"An objective is one of ppl_vae.objectives or of pyro.infer, got {objective!r}."
         )
 
-    equals = {pyro.infer.Trace_ELBO: ELBO, pyro.infer.TraceMeanField_ELBO: MeanFieldELBO}
+    equals: dict[type, type[Objective]] = {
+        pyro.infer.Trace_ELBO: ELBO,
+        pyro.infer.TraceMeanField_ELBO: MeanFieldELBO,
+    }
     equal = equals.get(type(objective))
 
     if equal is None:

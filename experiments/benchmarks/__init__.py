@@ -1,0 +1,1 @@
+r"""Benchmarks: ratios, measured side by side in one run."""
