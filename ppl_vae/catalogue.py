@@ -106,6 +106,8 @@ def first_line(thing: Any) -> str:
 
 
 def _descendants(base: type) -> Iterator[type]:
-    for cls in base.__subclasses__():
+    below: list[type] = type.__subclasses__(base)
+
+    for cls in below:
         yield cls
         yield from _descendants(cls)

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from inspect import isabstract
+from inspect import isabstract, signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -374,6 +374,9 @@ def _call(function: Callable[..., None], tokens: list[str]) -> None:
     parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {function.__name__}")
     parser.add_function_arguments(function, as_positional=True)
     known = [s for action in parser._actions for s in action.option_strings]
+
+    flags = [f"--{k}" for k, v in signature(function).parameters.items() if v.default is False]
+    tokens = [f"{token}=true" if token in flags else token for token in tokens]
 
     for token in tokens:
         option = token.partition("=")[0]

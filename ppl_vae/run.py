@@ -27,7 +27,7 @@ import yaml
 from torch import Tensor
 
 from . import checkpoint
-from .atomic import write_arrays, write_json
+from .atomic import WriteError, write_arrays, write_json
 from .catalogue import find_experiment
 from .create import Plan, build, check_free
 from .data import Data, array, stored
@@ -254,6 +254,9 @@ class Run:
             except Interrupted as stop:
                 saver.save()
                 stop.add_note(f"ppl-vae resume {self.dir} continues.")
+                raise
+            except WriteError as error:
+                error.add_note(f"With space again, ppl-vae resume {self.dir} continues.")
                 raise
 
     def _forget_evaluations(self) -> None:

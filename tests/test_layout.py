@@ -46,14 +46,18 @@ FOLDERS = {
     "ppl_vae.saver",
     "ppl_vae.userfile",
 }
-WEIGHTS = {"ppl_vae.checks", "ppl_vae.layout", "ppl_vae.modules", "ppl_vae.weights"}
-ENGINE = WEIGHTS | TRAINING | {
-    "ppl_vae.data",
-    "ppl_vae.evaluation",
-    "ppl_vae.objectives",
-    "ppl_vae.staging",
-    "ppl_vae.svi",
-}
+WEIGHTS = {"ppl_vae.modules", "ppl_vae.weights"}
+ENGINE = (
+    WEIGHTS
+    | TRAINING
+    | {
+        "ppl_vae.data",
+        "ppl_vae.evaluation",
+        "ppl_vae.objectives",
+        "ppl_vae.staging",
+        "ppl_vae.svi",
+    }
+)
 RUNS = FOLDERS | {"ppl_vae.experiment", "ppl_vae.plots", "ppl_vae.report", "ppl_vae.run"}
 DISTRIBUTIONS = {"torch", "pyro.distributions"}
 PYRO = {"torch", "pyro"}
@@ -77,9 +81,7 @@ ALLOWED: dict[str, set[str]] = {
     "guides/*": PYRO | LANGUAGE | {"ppl_vae.guides"},
     # the engine
     "modules.py": {"torch"},
-    "checks.py": PYRO | {"ppl_vae.modules"},
-    "layout.py": PYRO | {"ppl_vae.modules", "ppl_vae.checks"},
-    "weights.py": PYRO | WEIGHTS,
+    "weights/*": PYRO | WEIGHTS,
     "objectives/*": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "evaluation/*": PYRO | WEIGHTS | {"ppl_vae.evaluation", "numpy", "scipy"},
     "staging.py": {"torch"},
@@ -98,15 +100,21 @@ ALLOWED: dict[str, set[str]] = {
     "provenance.py": {"torch"},
     "catalogue.py": {"ppl_vae.userfile", "ppl_vae.priors"},
     "options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"} | FOLDERS,
-    "create.py": {"torch", "yaml", "ppl_vae.device", "ppl_vae.experiment"} | FOLDERS,
+    "create.py": {"torch", "yaml"} | TRAINING | {"ppl_vae.experiment"} | FOLDERS,
     "checkpoint.py": {"torch", "safetensors"} | ENGINE | FOLDERS,
     "saver.py": ENGINE | FOLDERS,
     "gallery.py": {"torch", "ppl_vae.plots"},
     "compare.py": RUNS | {"rich"},
     "run.py": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
     "drawing/*": {"torch", "numpy", "matplotlib", "ppl_vae.fit", "ppl_vae.drawing"},
-    "plots.py": ENGINE | RUNS | {"ppl_vae.drawing"} | {"torch", "torchvision", "numpy", "matplotlib", "sklearn"},
-    "report.py": ENGINE | RUNS | {"ppl_vae.drawing", "ppl_vae.atomic"} | {"torch", "numpy", "matplotlib"},
+    "plots.py": ENGINE
+    | RUNS
+    | {"ppl_vae.drawing"}
+    | {"torch", "torchvision", "numpy", "matplotlib", "sklearn"},
+    "report.py": ENGINE
+    | RUNS
+    | {"ppl_vae.drawing", "ppl_vae.atomic"}
+    | {"torch", "numpy", "matplotlib"},
     "cli.py": PYRO | {"ppl_vae", "numpy", "jsonargparse", "rich", "yaml"},
     "experiments/*": PYRO
     | {"ppl_vae", "torchvision", "zuko", "numpy", "scipy", "sklearn", "matplotlib", "rich"}
@@ -126,7 +134,7 @@ LAZY: dict[str, tuple[str, ...]] = {
 # Names that may be written only in these files.
 CONFINED: dict[str, tuple[str, ...]] = {
     "pyro.sample": ("models/*", "guides/*"),
-    "pyro.plate": ("models/*", "guides/*", "weights.py"),
+    "pyro.plate": ("models/*", "guides/*", "weights/traces.py"),
     ".to_event": ("families/*", "priors/*", "models/linear.py"),  # linear: its own exact Normal
 }
 

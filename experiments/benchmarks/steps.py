@@ -1,7 +1,7 @@
 r"""How long does a training step take, beside Pyro's SVI and a hand-written loop?
 
-Run it with ``make bench``, or ``python -m ppl_vae.experiments.benchmarks.steps``. Methods take turns
-for several rounds; medians and their ratios are told, since machines are noisy.
+Run it with ``make bench``, or ``python -m ppl_vae.experiments.benchmarks.steps``. Methods take
+turns for several rounds; medians and their ratios are told, since machines are noisy.
 """
 
 from __future__ import annotations
@@ -73,14 +73,16 @@ def pyro_svi(case: Case) -> Step:
     else:
         objective = pyro.infer.RenyiELBO(alpha=0, vectorize_particles=True, **nesting)
 
-    step: Step = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 1e-3}), objective).step
+    optimizer = pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 1e-3})
+    step: Step = pyro.infer.SVI(model, guide, optimizer, objective).step
     return step
 
 
 def hand_eager(case: Case) -> Step:
     def perceptron(a: int, b: int) -> nn.Module:
         h = case.hidden
-        return nn.Sequential(nn.Linear(a, h), nn.Tanh(), nn.Linear(h, h), nn.Tanh(), nn.Linear(h, b))
+        inner = [nn.Linear(a, h), nn.Tanh(), nn.Linear(h, h), nn.Tanh()]
+        return nn.Sequential(*inner, nn.Linear(h, b))
 
     encoder = perceptron(case.features, 2 * case.latent)
     decoder = perceptron(case.latent, case.features)

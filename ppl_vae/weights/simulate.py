@@ -1,0 +1,91 @@
+r"""What programs draw, from which distributions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from ..modules import preserving
+from .traces import Batch, Program, as_trace, run_traced, sites_of
+
+__all__ = ["base_measure", "densities", "distributions", "simulate"]
+
+
+@torch.no_grad()
+def simulate(model: Program, n: int) -> dict[str, Tensor]:
+    r"""Draws :math:`n` data, and the latent variables behind them, from the model.
+
+    Arguments:
+        model: The program :math:`p(x, z)`, which takes the number of data as ``n``.
+        n: The number of data.
+
+    Returns:
+        The value of each site by name, with shape ``(n, *event_shape)``.
+
+    Raises:
+        ValueError: If ``n`` is not positive, or the program does not take it.
+    """
+    if n < 1:
+        raise ValueError(f"The number of data to simulate must be positive, got {n}.")
+
+    if "n" not in inspect.signature(getattr(model, "forward", model)).parameters:
+        raise ValueError(
+            "The model takes no n, the number of data to draw; use pyro.infer.Predictive with the "
+            "arguments that it does take."
+        )
+
+    trace = poutine.trace(model).get_trace(n=n)
+    return {name: node["value"] for name, node in sites_of(trace).items()}
+
+
+def distributions(
+    program: Program, batch: Batch, *, given: Mapping[str, Tensor] | None = None
+) -> dict[str, tuple[Any, Tensor, bool]]:
+    r"""Runs a program once and returns what it drew from, by site.
+
+    Arguments:
+        program: Any program.
+        batch: What the program is called with.
+        given: Values to take instead of draws, each with shape ``(n, *event_shape)``.
+
+    Returns:
+        By site, the distribution, the value, and whether it is observed.
+    """
+    replay = None if given is None else as_trace({k: v[None] for k, v in given.items()}, 1)
+    nodes = sites_of(run_traced(program, batch, replay=replay))
+    return {name: (node["fn"], node["value"], node["is_observed"]) for name, node in nodes.items()}
+
+
+def base_measure(model: Program, batch: Batch) -> str:
+    r"""Tells the measure that the likelihood is a density of.
+
+    Log-likelihoods stand side by side only under the same measure.
+
+    Returns:
+        ``"counting"`` for discrete data, ``"lebesgue"`` for real ones, else ``"mixed"``.
+    """
+    with preserving(model), torch.no_grad():
+        nodes = sites_of(run_traced(model, batch)).values()
+
+    kinds = {bool(node["fn"].support.is_discrete) for node in nodes if node["is_observed"]}
+    return "mixed" if len(kinds) != 1 else "counting" if kinds.pop() else "lebesgue"
+
+
+def densities(model: Program, guide: Program, batch: Batch) -> Iterator[tuple[str, str, Tensor]]:
+    r"""Yields each draw and each log density as (term, site, values), in the order of making.
+
+    It looks for the cause of a loss that is not finite.
+    """
+    q = run_traced(guide, batch)
+    p = run_traced(model, batch, replay=q)
+
+    for term, trace in (("log q", q), ("log p", p)):
+        for name, node in sites_of(trace).items():
+            if not node["is_observed"] and term == "log q":
+                yield "the draw", name, node["value"]
+            yield term, name, node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])

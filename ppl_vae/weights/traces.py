@@ -1,0 +1,157 @@
+r"""Running programs, and the sites of their traces."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from ..modules import preserving
+from .layout import PARTICLES, frames
+
+__all__ = [
+    "Batch",
+    "Node",
+    "Program",
+    "as_trace",
+    "batch_size",
+    "call",
+    "enumerated",
+    "latent_sites",
+    "particle_plate",
+    "plate_depth",
+    "replay_model",
+    "run_traced",
+    "sites_of",
+]
+
+Program = Callable[..., Any]
+Batch = Tensor | Sequence[Any] | Mapping[str, Any]
+Node = Mapping[str, Any]
+
+
+def call(program: Program, batch: Batch) -> Any:
+    r"""Calls a program with a batch; ``index`` is left out unless the program takes it."""
+    if isinstance(batch, Mapping):
+        if "index" in batch:
+            forward = getattr(program, "forward", program)
+            if "index" not in inspect.signature(forward).parameters:
+                batch = {name: value for name, value in batch.items() if name != "index"}
+        return program(**batch)
+
+    return program(batch) if isinstance(batch, Tensor) else program(*batch)
+
+
+def plate_depth(model: Program, guide: Program | None, batch: Batch) -> int:
+    r"""Tells the number of nested plates of the programs, from one dry run.
+
+    Random states and buffers are left as they were.
+    """
+    with preserving(model, guide), torch.no_grad(), poutine.block():
+        q = None if guide is None else run_traced(guide, batch)
+        p = run_traced(model, batch, replay=q)
+
+    nodes = [*sites_of(p).values(), *({} if q is None else sites_of(q)).values()]
+    return max((-f.dim for node in nodes for f in frames(node)), default=0)
+
+
+def run_traced(
+    program: Program,
+    batch: Batch,
+    replay: poutine.Trace | None = None,
+    enumerate_from: int | None = None,
+) -> poutine.Trace:
+    r"""Runs a program with a batch, and returns its trace.
+
+    Arguments:
+        program: The program.
+        batch: What it is called with.
+        replay: A trace whose values are taken instead of draws.
+        enumerate_from: The rightmost dimension that enumerated sites may take, if any may.
+    """
+    run: Program = partial(call, program, batch)
+    run = run if replay is None else poutine.replay(run, trace=replay)
+    run = run if enumerate_from is None else poutine.enum(run, first_available_dim=enumerate_from)
+    return poutine.trace(run).get_trace()
+
+
+def particle_plate(particles: int, depth: int | None) -> AbstractContextManager[Any]:
+    r"""The plate of the particles, outside of ``depth`` nested plates."""
+    # One particle needs no plate: its densities are those of the programs as they stand.
+    if particles == 1:
+        return nullcontext()
+
+    return pyro.plate(PARTICLES, particles, dim=-1 - (depth or 1))
+
+
+def sites_of(trace: poutine.Trace) -> dict[str, Node]:
+    r"""The sample sites of a trace, without those that only choose a minibatch or tell a value."""
+    nodes: Mapping[str, Any] = trace.nodes
+    return {
+        name: node
+        for name, node in nodes.items()
+        if node["type"] == "sample"
+        and not site_is_subsample(node)
+        and not node["infer"].get("_deterministic")
+    }
+
+
+def replay_model(
+    model: Program, batch: Batch, q: poutine.Trace, particles: int, depth: int | None
+) -> poutine.Trace:
+    r"""Runs the model at the draws of a guide, and at all values of the sites it enumerates."""
+    with particle_plate(particles, depth):
+        p = run_traced(model, batch, replay=q)
+
+    marked = any(
+        node["infer"].get("enumerate") == "parallel"
+        for name, node in sites_of(p).items()
+        if not node["is_observed"] and name not in q
+    )
+    if not marked:
+        return p
+
+    # Sites that the model marks, and the guide does not draw, are summed out.
+    if depth is None:
+        depth = max(-f.dim for node in sites_of(p).values() for f in frames(node))
+
+    with particle_plate(particles, depth):
+        return run_traced(model, batch, replay=q, enumerate_from=-1 - depth - (particles > 1))
+
+
+def latent_sites(model: Mapping[str, Node]) -> list[str]:
+    r"""The latent sites of a model that a guide has to draw."""
+    return [k for k, node in model.items() if not node["is_observed"] and not enumerated(node)]
+
+
+def enumerated(node: Node) -> bool:
+    r"""Whether a site was run at all its values at once."""
+    return node["infer"].get("_enumerate_dim") is not None
+
+
+def batch_size(batch: Batch) -> int | None:
+    r"""The number of rows of a batch, if it has any."""
+    if isinstance(batch, Tensor):
+        return len(batch)
+
+    entries = batch.values() if isinstance(batch, Mapping) else batch
+    return next((len(t) for t in entries if isinstance(t, Tensor) and t.ndim > 0), None)
+
+
+def as_trace(values: Mapping[str, Tensor], particles: int) -> poutine.Trace:
+    r"""A trace of given values, each with shape ``(K, n, *event_shape)``, to replay."""
+    trace = poutine.Trace()
+
+    for name, value in values.items():
+        value = value[0] if particles == 1 else value
+        trace.add_node(name, type="sample", name=name, value=value, is_observed=False, infer={})
+
+    return trace
