@@ -1,0 +1,155 @@
+r"""Comparison: groups of seeds, ranks, and what may not be ranked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppl_vae import Run, train
+from ppl_vae.cli import main
+from ppl_vae.compare import groups, print_table
+
+SMALL = [
+    *("--latent", "2", "--epochs", "1", "--batch_size", "512"),
+    *("--encoder", "mlp", "--encoder.hidden", "[16]"),
+    *("--decoder", "mlp", "--decoder.hidden", "[16]"),
+]
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    r"""A folder with two variants of two seeds each; tests change copies alone."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in {"plain": [], "warm": ["--warmup", "1"]}.items():
+        for seed in ("0", "1"):
+            out = folder / name / f"seed-{seed}"
+            run = train("digits", out, [*SMALL, *more, "--seed", seed], progress=False)
+            run.evaluate("test", particles=30, limit=20)
+    return folder
+
+
+@pytest.fixture
+def runs(evaluated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(evaluated, tmp_path / "runs"))
+
+
+def change(run: Path, **values: Any) -> None:
+    r"""Puts other values into the run's one record."""
+    (record,) = Run(run).evidence
+    (run / "evidence.json").write_text(json.dumps([{**record, **values}]))
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_group(runs: Path) -> None:
+    rows = groups([runs / "plain", runs / "warm"])
+    assert sorted((row["name"], row["runs"]) for row in rows) == [("plain", 2), ("warm", 2)]
+
+    row = next(row for row in rows if row["name"] == "plain")
+    members = [Run(runs / "plain" / f"seed-{s}").evidence[0] for s in (0, 1)]
+    values = [m["log_evidence"] for m in members]
+    assert row["log_evidence"] == pytest.approx(statistics.fmean(values))
+    assert row["standard_error"] == pytest.approx(statistics.stdev(values) / 2**0.5)
+    assert row["standard_error_kind"] == "over seeds"
+    shares = [m["khat"]["share_over_0.7"] for m in members]
+    assert row["khat_share"] == pytest.approx(statistics.fmean(shares))
+
+
+def test_the_best_comes_first(runs: Path) -> None:
+    for seed, value in (("0", -500.0), ("1", -501.0)):
+        change(runs / "plain" / f"seed-{seed}", log_evidence=value)
+    names = [row["name"] for row in groups([runs / "plain", runs / "warm"])]
+    assert names == ["warm", "plain"]
+
+
+def test_a_single_run_has_the_error_over_data(runs: Path) -> None:
+    (row,) = groups([runs / "plain" / "seed-0"])
+    record = Run(runs / "plain" / "seed-0").evidence[0]
+    assert row["runs"] == 1 and row["standard_error_kind"] == "over data"
+    assert row["standard_error"] == record["standard_error"]
+
+
+def test_a_run_counts_once(runs: Path) -> None:
+    run = runs / "plain" / "seed-0"
+    (row,) = groups([run, run, run.parent / ".." / "plain" / "seed-0"])
+    assert row["runs"] == 1
+
+
+OTHER = {"n": 19, "particles": 29, "estimator": "exact", "base_measure": "Lebesgue"}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_what_was_measured_otherwise_is_set_apart(
+    runs: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in ("0", "1"):
+        change(runs / "warm" / f"seed-{seed}", **{name: OTHER[name], "log_evidence": 0.0})
+    shutil.copytree(runs / "plain" / "seed-0", runs / "third" / "seed-0")
+    config = runs / "third" / "seed-0" / "config.yaml"
+    config.write_text(config.read_text().replace("clip: null", "clip: 9.0"))
+
+    first, second, last = groups([runs / v for v in ("plain", "warm", "third")])
+    assert first["comparable"] and second["comparable"] and not last["comparable"]
+    assert last["name"] == "warm" and str(OTHER[name]) in last["reason"]
+    print_table([first, second, last])
+    assert f"warm is not ranked: {last['reason']}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_seeds_that_were_evaluated_differently_are_no_group(runs: Path) -> None:
+    change(runs / "plain" / "seed-1", particles=7)
+    rows = groups([runs / "plain"])
+    assert [row["runs"] for row in rows] == [1, 1]
+    assert [row["comparable"] for row in rows] == [True, False]
+
+
+def test_the_most_particles_count(runs: Path) -> None:
+    run = runs / "plain" / "seed-0"
+    (record,) = Run(run).evidence
+    worse = {**record, "particles": 2, "log_evidence": 0.0}
+    (run / "evidence.json").write_text(json.dumps([worse, record]))
+    assert groups([run])[0]["particles"] == 30
+
+
+def test_folders_of_one_name_are_told_apart(runs: Path) -> None:
+    shutil.copytree(runs / "warm", runs / "other" / "plain")
+    names = {row["name"] for row in groups([runs / "plain", runs / "other" / "plain"])}
+    assert names == {str(runs / "plain"), str(runs / "other" / "plain")}
+
+
+def test_a_name_is_printed_as_it_is(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "plain" / "seed-0").rename(runs / "[red]")
+    assert main(["compare", str(runs / "[red]")]) == 0
+    assert "[red]" in capsys.readouterr().out
+
+
+def test_a_run_that_was_not_evaluated_is_refused(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs / "plain" / "seed-1"
+    (run / "evidence.json").unlink()
+    with pytest.raises(ValueError, match="was not evaluated on test; call ppl-vae evaluate"):
+        groups([runs / "plain"])
+    assert main(["compare", str(runs / "plain")]) == 2
+    assert str(run) in capsys.readouterr().err
+    with pytest.raises(ValueError, match="--split validation"):
+        groups([runs / "warm"], split="validation")
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="There is no run in"):
+        groups([tmp_path])
+
+
+def test_the_command_prints_a_table_and_writes_a_page(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    arguments = ["compare", str(runs / "plain"), str(runs / "warm"), "--out", str(page)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "log p(x) [nats]" in out and "plain (2 seeds)" in out and str(page) in out
+    assert "standard error over seeds" in out
+    assert page.read_text().lstrip().startswith("<!")
