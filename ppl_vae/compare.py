@@ -74,7 +74,10 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
             f"{row['seconds']:.1f}",
         )
 
-    console = Console(soft_wrap=False)
+    console = Console()
+    if not console.is_terminal:
+        # A file or a pipe has no width that lines should be broken at.
+        console = Console(width=max(console.width, 160))
     console.print(table)
     for row in rows:
         if not row["comparable"]:

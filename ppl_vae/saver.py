@@ -44,7 +44,7 @@ class Saver:
         r"""Keeps the weights of the best epoch in memory, and saves if it is time.
 
         Raises:
-            NonFiniteError: If a parameter, or the mean loss of the epoch, is not finite.
+            NonFiniteError: If a parameter, or a mean loss of the epoch, is not finite.
         """
         self._require_finite()
 
@@ -79,12 +79,17 @@ class Saver:
 
     def _require_finite(self) -> None:
         svi, rows = self.training.svi, self.training.history
-        bad = [name for name, p in svi.parameters.items() if not p.isfinite().all()]
-        what = f"parameter {bad[0]!r}" if bad else "the mean loss of the epoch"
+        row = rows[-1] if rows else {}
+        bad = [f"parameter {k!r}" for k, p in svi.parameters.items() if not p.isfinite().all()]
+        bad += [
+            f"the mean {k.replace('_', ' ')} of the epoch"
+            for k in ("train_loss", "validation_loss")
+            if not math.isfinite(row.get(k, 0.0))
+        ]
 
-        if bad or (rows and not math.isfinite(rows[-1].get("train_loss", 0.0))):
+        if bad:
             raise NonFiniteError(
-                f"The training is not finite after step {svi.steps}: {what} is not. Lower the "
+                f"The training is not finite after step {svi.steps}: {bad[0]} is not. Lower the "
                 "learning rate, or clip the gradient; the last good checkpoint is kept."
             )
 

@@ -13,7 +13,7 @@ from .modules import evaluating, modules_of, preserving
 from .nonfinite import NonFiniteError, explain
 from .objectives import ELBO, Estimate, Objective, as_objective
 from .optimizer import Optimizer, build_optimizer
-from .weights import Program
+from .weights import Arguments, Program
 
 __all__ = ["SVI"]
 
@@ -182,6 +182,6 @@ class SVI:
         with torch.random.fork_rng(devices=[]) if random is not None else nullcontext():
             if random is not None:
                 torch.set_rng_state(random)
-            cause = explain(self.model, self.guide, args or batch, self.parameters)
+            cause = explain(self.model, self.guide, Arguments(args, batch), self.parameters)
 
         return f"The loss is not finite at step {self.steps + 1}: {cause}"

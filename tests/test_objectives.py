@@ -438,9 +438,17 @@ def test_options_refused(objective: Any) -> None:
     with pytest.raises(ValueError, match=r"must not be negative, got -0\.5"):
         objective(kl_weight=-0.5)
 
+
+@objectives
+def test_arguments_by_position_and_by_name(objective: Any) -> None:
     model, guide, x = PROGRAMS["linear"]()
-    with pytest.raises(ValueError, match=r"by position or by name, not both"):
-        objective().loss(model, guide, x, index=torch.arange(4))
+    losses = []
+
+    for args, kwargs in [((x,), {}), ((), {"x": x}), ((x,), {"index": torch.arange(len(x))})]:
+        torch.manual_seed(0)
+        losses.append(objective().loss(model, guide, *args, **kwargs))
+
+    assert losses[0] == losses[1] == losses[2]
 
 
 def test_schedules_refused() -> None:

@@ -302,7 +302,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(
 def test_a_last_step_that_is_not_finite_is_noticed_too(tmp_path: Path) -> None:
     wild = [*SMALL[:2], "--batch_size", "1297", *SMALL[4:], "--epochs", "1"]
     wild += ["--optimizer", "SGD", "--optimizer.lr", "1e38"]
-    with pytest.raises(NonFiniteError, match=r"after step 1: parameter '.*' is not"):
+    with pytest.raises(NonFiniteError, match=r"after step 1: (parameter|the mean) .* is not"):
         train("digits", tmp_path / "run", wild, progress=False)
     tensors, _ = read(tmp_path / "run" / "checkpoints" / "last.safetensors")
     assert all(t.isfinite().all() for t in tensors.values())
@@ -412,7 +412,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_step_and_saves(whole: Path, tmp_path: Path, signum: int) -> None:
+def test_a_signal_finishes_the_step_and_saves(tmp_path: Path, signum: int) -> None:
     out = tmp_path / "run"
     endless = [*SMALL, "--epochs", "100000"]
     process = start("train", "digits", "--out", str(out), *endless)
@@ -459,7 +459,7 @@ def test_a_process_killed_at_random_moments_comes_to_the_same_bits(
     wait_for((out / "config.yaml").exists, process)
     epochs = [0]
 
-    for _ in range(3):
+    for _ in range(2):
         # Counted from the first checkpoint that this process writes.
         path = out / "checkpoints" / "last.safetensors"
         before = path.stat().st_mtime_ns

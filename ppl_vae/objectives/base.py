@@ -15,7 +15,7 @@ import torch
 from pyro.infer.enum import get_importance_trace
 from torch import Tensor, nn
 
-from ..weights import Program, Weights, log_weights, plate_depth
+from ..weights import Arguments, Program, Weights, log_weights, plate_depth
 from .schedule import Schedule
 
 __all__ = ["Estimate", "Objective", "with_gradient"]
@@ -110,10 +110,8 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
     def weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Weights:
         r"""Draws the weights of a batch."""
-        batch = args or kwargs
+        batch = Arguments(args, kwargs)
 
-        if args and kwargs:
-            raise ValueError("Give the batch by position or by name, not both.")
         if self.particles > 1 and self.vectorized and self.depth is None:
             self.depth = plate_depth(model, guide, batch)
 
@@ -133,7 +131,7 @@ class Objective(pyro.infer.ELBO, nn.Module):
         Raises:
             ValueError: As :func:`~ppl_vae.weights.log_weights`.
         """
-        log_weights(model, guide, args or kwargs, lenient=self.lenient)
+        log_weights(model, guide, Arguments(args, kwargs), lenient=self.lenient)
 
     lenient = False
     r"""Whether data outside of a support are let through where the program says so."""

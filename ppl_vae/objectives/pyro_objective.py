@@ -8,7 +8,7 @@ import pyro.infer
 import torch
 from torch import Tensor
 
-from ..weights import Program, Weights, call
+from ..weights import Arguments, Program, Weights, call
 from .base import Estimate, Objective
 from .elbo import ELBO
 from .mean_field_elbo import MeanFieldELBO
@@ -55,7 +55,7 @@ class PyroObjective(Objective):
 def _bare(program: Program) -> Program:
     # The entry "index" of a batch is only for programs that take it.
     def run(*args: Any, **kwargs: Any) -> Any:
-        return call(program, args or kwargs)
+        return call(program, Arguments(args, kwargs))
 
     return run
 

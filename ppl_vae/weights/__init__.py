@@ -3,9 +3,10 @@ r"""Importance weights: what an objective or an estimator needs to know of a pai
 from .base import Site, Weights
 from .score import draw_guide, log_joint, log_weights, rescore
 from .simulate import base_measure, densities, distributions, simulate
-from .traces import Batch, Program, call, plate_depth
+from .traces import Arguments, Batch, Program, call, plate_depth
 
 __all__ = [
+    "Arguments",
     "Batch",
     "Program",
     "Site",

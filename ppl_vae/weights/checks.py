@@ -114,7 +114,7 @@ def opted_out(fn: Any) -> bool:
 
 
 @contextmanager
-def blaming(batch: Any) -> Iterator[None]:
+def blaming(arguments: Iterable[tuple[str, Any]]) -> Iterator[None]:
     r"""Within it, a program that fails at NaN or infinite data fails with a sentence about them.
 
     Guides run before the likelihood, which tells the site, is known.
@@ -122,12 +122,9 @@ def blaming(batch: Any) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        named = batch if isinstance(batch, Mapping) else {"of the batch": batch}
-
-        for name, value in named.items():
-            for t in value if isinstance(value, (tuple, list)) else [value]:
-                if isinstance(t, Tensor) and t.is_floating_point() and not t.isfinite().all():
-                    raise ValueError(_not_finite(name)) from error
+        for name, t in arguments:
+            if isinstance(t, Tensor) and t.is_floating_point() and not t.isfinite().all():
+                raise ValueError(_not_finite(name)) from error
         raise
 
 

@@ -16,6 +16,7 @@ from .traces import (
     as_trace,
     batch_size,
     latent_sites,
+    named,
     particle_plate,
     plate_depth,
     replay_model,
@@ -62,7 +63,7 @@ def log_weights(
         parts = [log_weights(model, guide, batch, lenient=lenient) for _ in range(particles)]
         return stack(parts)
 
-    with blaming(batch):
+    with blaming(named(batch)):
         if particles > 1 and depth is None:
             depth = plate_depth(model, guide, batch)
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -18,6 +18,7 @@ from ..modules import preserving
 from .layout import PARTICLES, frames
 
 __all__ = [
+    "Arguments",
     "Batch",
     "Node",
     "Program",
@@ -26,6 +27,7 @@ __all__ = [
     "call",
     "enumerated",
     "latent_sites",
+    "named",
     "particle_plate",
     "plate_depth",
     "replay_model",
@@ -33,21 +35,29 @@ __all__ = [
     "sites_of",
 ]
 
+
+class Arguments(NamedTuple):
+    r"""What programs are called with, by position and by name."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
 Program = Callable[..., Any]
-Batch = Tensor | Sequence[Any] | Mapping[str, Any]
+Batch = Tensor | Sequence[Any] | Mapping[str, Any] | Arguments
 Node = Mapping[str, Any]
 
 
 def call(program: Program, batch: Batch) -> Any:
     r"""Calls a program with a batch; ``index`` is left out unless the program takes it."""
-    if isinstance(batch, Mapping):
-        if "index" in batch:
-            forward = getattr(program, "forward", program)
-            if "index" not in inspect.signature(forward).parameters:
-                batch = {name: value for name, value in batch.items() if name != "index"}
-        return program(**batch)
+    args, kwargs = _arguments(batch)
 
-    return program(batch) if isinstance(batch, Tensor) else program(*batch)
+    if "index" in kwargs:
+        forward = getattr(program, "forward", program)
+        if "index" not in inspect.signature(forward).parameters:
+            kwargs = {name: value for name, value in kwargs.items() if name != "index"}
+
+    return program(*args, **kwargs)
 
 
 def plate_depth(model: Program, guide: Program | None, batch: Batch) -> int:
@@ -139,10 +149,8 @@ def enumerated(node: Node) -> bool:
 
 def batch_size(batch: Batch) -> int | None:
     r"""The number of rows of a batch, if it has any."""
-    if isinstance(batch, Tensor):
-        return len(batch)
-
-    entries = batch.values() if isinstance(batch, Mapping) else batch
+    args, kwargs = _arguments(batch)
+    entries = [*args, *kwargs.values()]
     return next((len(t) for t in entries if isinstance(t, Tensor) and t.ndim > 0), None)
 
 
@@ -155,3 +163,18 @@ def as_trace(values: Mapping[str, Tensor], particles: int) -> poutine.Trace:
         trace.add_node(name, type="sample", name=name, value=value, is_observed=False, infer={})
 
     return trace
+
+
+def named(batch: Batch) -> list[tuple[str, Any]]:
+    r"""The entries of a batch, with the names that people know them by."""
+    args, kwargs = _arguments(batch)
+    return [*(("of the batch", value) for value in args), *kwargs.items()]
+
+
+def _arguments(batch: Batch) -> Arguments:
+    if isinstance(batch, Arguments):
+        return batch
+    if isinstance(batch, Mapping):
+        return Arguments((), batch)
+
+    return Arguments((batch,) if isinstance(batch, Tensor) else tuple(batch), {})
