@@ -60,7 +60,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     table = Table(title=title)
     heads = ("variant", "ELBO", "KL", "log p(x) [nats]", "bits/dim", "k-hat > 0.7", "seconds")
     for head in heads:
-        table.add_column(head, justify="left" if head == "variant" else "right")
+        table.add_column(escape(head), justify="left" if head == "variant" else "right")
 
     for row in rows:
         error = f" ± {row['standard_error']:.2f}" if not math.isnan(row["standard_error"]) else ""

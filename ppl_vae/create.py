@@ -84,7 +84,7 @@ class Plan:
         sources = [Path(self.reference)] if self.reference.endswith(".py") else []
         names = _copy_files(out, [*sources, *self.parser.files.values()])
         config = {
-            "experiment": names.get(self.reference, self.reference),
+            "experiment": names.get(str(Path(self.reference)), self.reference),
             "seed": self.seed,
             "options": _renamed(self.values, names),
             "files": {name: digest(out / name) for name in names.values()},
@@ -154,7 +154,7 @@ def _copy_files(out: Path, sources: list[Path]) -> dict[str, str]:
 
     for source in dict.fromkeys(sources):
         name = f"files/{source.name}"
-        if name in names.values():
+        if name in names.values() and digest(source) != digest(out / name):
             raise ValueError(f"Two files are named {source.name}; rename one of them.")
         (out / "files").mkdir(exist_ok=True)
         shutil.copyfile(source, out / name)

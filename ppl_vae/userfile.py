@@ -30,6 +30,7 @@ def load_module(path: Path) -> ModuleType:
     if not path.is_file():
         raise ValueError(f"There is no file {path}; give the path of a Python file.")
 
+    source = path.read_bytes()
     name = module_name(path)
 
     if name in sys.modules:
@@ -43,7 +44,8 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[name] = module
 
     try:
-        spec.loader.exec_module(module)
+        # No bytecode beside the file: Python would take it for that of a file changed since.
+        exec(compile(source, str(path), "exec"), module.__dict__)
     except Exception as error:
         del sys.modules[name]
         raise ValueError(f"The file {path} fails with {type(error).__name__}: {error}") from error

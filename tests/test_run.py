@@ -495,6 +495,31 @@ def test_an_experiment_of_the_user_is_copied_and_loads_from_the_copy(tmp_path: P
         load(run.dir)
 
 
+def test_a_relative_path_is_that_of_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    write(tmp_path / "mine.py", EXPERIMENT + WIDE)
+    options = ["--prior", f"{tmp_path}/mine.py:Wide"]
+    run = train("./mine.py", "run", options, progress=False)
+    assert list(run.config["files"]) == ["files/mine.py"]
+    assert run.config["experiment"] == "files/mine.py"
+    assert run.config["options"]["prior"]["class_path"] == "files/mine.py:Wide"
+    (tmp_path / "mine.py").unlink()
+    assert type(load("run").model.prior).__name__ == "Wide"
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    source = write(tmp_path / "mine.py", EXPERIMENT)
+    part = write(tmp_path / "other" / "mine.py", WIDE)
+    with pytest.raises(ValueError, match=r"Two files are named mine\.py"):
+        train(str(source), tmp_path / "run", ["--prior", f"{part}:Wide"], progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_default_that_no_file_holds_can_be_replaced(tmp_path: Path) -> None:
     source = write(tmp_path / "mine.py", EXPERIMENT)
     options = ["--prior", "StandardNormal", "--objective", "ELBO", "--objective.particles", "2"]
