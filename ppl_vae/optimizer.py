@@ -37,8 +37,8 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
         parameters: The parameters to optimize.
 
     Raises:
-        ValueError: If there is nothing to optimize, or Pyro's optimizer does more than optimize
-            with fixed arguments.
+        ValueError: If there is nothing to optimize, for LBFGS, or if Pyro's optimizer does more
+            than optimize with fixed arguments.
     """
     if not parameters:
         raise ValueError(
@@ -63,4 +63,12 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
         optimizer = partial(constructor, **optimizer.pt_optim_args)
 
     build: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = optimizer
-    return build(parameters)
+    built = build(parameters)
+
+    if isinstance(built, torch.optim.LBFGS):
+        raise ValueError(
+            "LBFGS evaluates the loss several times a step, with other draws each time; take an "
+            "optimizer of one evaluation, such as Adam."
+        )
+
+    return built

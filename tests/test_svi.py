@@ -240,6 +240,7 @@ def test_optimizers_refused() -> None:
         r"without scheduler and clip_args; fit takes": pyro.optim.ExponentialLR(
             {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.01}, "gamma": 0.1}
         ),
+        r"LBFGS evaluates the loss several times": torch.optim.LBFGS,
         r"SVI takes clip": pyro.optim.Adam({"lr": 1e-3}, {"clip_norm": 1.0}),
     }
 

@@ -33,6 +33,14 @@ D, d, n = 5, 2, 4
 NET = mlp([8])
 
 
+class _Unit(families.Family):
+    r"""Elements in the unit interval."""
+
+    def forward(self, h: Tensor) -> Any:
+        (h,) = self.unbind(h)
+        return dist.Beta(h.exp(), h.exp()).to_event(len(self.event_shape))
+
+
 def data(likelihood: families.Family) -> Tensor:
     h = torch.randn(n, *likelihood.param_shape)
     return likelihood(h).sample().to(torch.get_default_dtype())
@@ -742,6 +750,24 @@ def test_validation_off() -> None:
         w = log_weights(program(family=gauss), q("z"), grey * math.nan)
 
     assert w.likelihood.isnan().all()
+
+
+@pytest.mark.parametrize(
+    "prior, posterior, words",
+    [
+        (priors.StandardNormal((2,)), families.Bernoulli((2,)), "is continuous in the model"),
+        (priors.FamilyPrior(families.Bernoulli((2,))), families.Normal((2,)), "is discrete in"),
+        (priors.FamilyPrior(_Unit((2,))), families.Normal((2,)), "outside of the support"),
+    ],
+    ids=["discrete draws", "continuous draws", "draws outside"],
+)
+def test_draws_that_the_model_has_no_density_for(
+    prior: priors.Prior, posterior: families.Family, words: str
+) -> None:
+    model, guide, x = vae(prior, posterior, families.Normal((D,)))
+
+    with pytest.raises(ValueError, match=rf"'z' .*{words}|{words}"):
+        log_weights(model, guide, x, 3)
 
 
 # What a dry run leaves behind

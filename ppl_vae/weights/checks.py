@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["blaming", "check_data", "check_match", "check_plates", "check_scale"]
+__all__ = ["blaming", "check_data", "check_draws", "check_match", "check_plates", "check_scale"]
 
 Node = Mapping[str, Any]
 
@@ -90,6 +90,48 @@ def check_data(node: Node, lenient: bool = False) -> None:
         raise ValueError(sentence)
 
 
+def check_draws(p: Node, q: Node) -> None:
+    r"""Raises a ValueError if a guide draws a site where the model has no density for it.
+
+    A density over integers and one over real numbers make no ratio; draws outside of the prior's
+    support have the weight zero.
+    """
+    kinds = [_discrete(node["fn"]) for node in (p, q)]
+
+    if None not in kinds and kinds[0] != kinds[1]:
+        words = ["discrete" if kind else "continuous" for kind in kinds]
+        raise ValueError(
+            f"Site {p['name']!r} is {words[0]} in the model, {_kind(p['fn'])}, but {words[1]} in "
+            f"the guide, {_kind(q['fn'])}; take a prior and a posterior of one kind."
+        )
+
+    support = getattr(p["fn"], "support", None)
+
+    if support is not None and not support.check(q["value"]).all():
+        raise ValueError(
+            f"The guide draws site {p['name']!r} outside of the support of the model's "
+            f"{_kind(p['fn'])}; take a posterior whose support is the prior's."
+        )
+
+
+def _discrete(fn: Any) -> bool | None:
+    try:
+        return bool(fn.support.is_discrete)
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _innermost(fn: Any) -> Any:
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+
+    return fn
+
+
+def _kind(fn: Any) -> str:
+    return type(_innermost(fn)).__name__
+
+
 def check_event_shape(node: Node) -> None:
     r"""Raises a ValueError if observed data do not have the shape that the likelihood draws."""
     value, fn = node["value"], node["fn"]
@@ -107,10 +149,7 @@ def check_event_shape(node: Node) -> None:
 
 def opted_out(fn: Any) -> bool:
     r"""Whether the innermost distribution was built with ``validate_args=False``."""
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-
-    return fn.__dict__.get("_validate_args") is False
+    return _innermost(fn).__dict__.get("_validate_args") is False
 
 
 @contextmanager
@@ -136,10 +175,7 @@ def _not_finite(name: str) -> str:
 
 
 def _outside(name: str, fn: Any, value: Tensor) -> str:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-
-    kind = type(fn).__name__
+    kind = _kind(fn)
     low, high = value.min().item(), value.max().item()
     cure = "take a likelihood with that support"
 

@@ -12,7 +12,7 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from .base import Site, Weights
-from .checks import check_data, check_match
+from .checks import check_data, check_draws, check_match
 from .layout import Layout
 from .traces import Batch, Node, batch_size, enumerated, latent_sites, sites_of
 
@@ -115,6 +115,8 @@ def read(
         for node in model.values():
             if node["is_observed"]:
                 check_data(node, lenient)
+        for name in latent:
+            check_draws(model[name], guide[name])
 
     layout = Layout.of([*model.values(), *guide.values()], batch_size(batch), particles, depth)
     total = Total(layout)
