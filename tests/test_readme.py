@@ -12,7 +12,8 @@ from ppl_vae.run import train
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = re.findall(r"^ppl-vae train (\w+) (--.*)$", README, re.MULTILINE)
+LINES = re.sub(r"\\\n\s*", "", README)
+COMMANDS = re.findall(r"^ppl-vae train (\w+) (--.*)$", LINES, re.MULTILINE)
 
 
 def test_python_runs(tmp_path, monkeypatch, capsys):
@@ -45,8 +46,9 @@ def test_commands_parse(name, options, tmp_path, monkeypatch):
     if "--help" in tokens or any(token.endswith(".help") for token in tokens):
         return
 
-    if "--seeds" in tokens:
-        i = tokens.index("--seeds")
-        del tokens[i : i + 2]
+    for option in ("--seeds", "--out"):  # those of the command, not of the experiment
+        if option in tokens:
+            i = tokens.index(option)
+            del tokens[i : i + 2]
 
     assert Options(find_experiment(name)).parse(tokens)
