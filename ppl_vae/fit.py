@@ -249,7 +249,7 @@ class Training:
     def _add(self, n: int, **means: Tensor) -> None:
         for name, mean in means.items():
             total = self.sums.get(name)
-            mean = n * mean.detach().double()
+            mean = n * (mean.detach() if mean.device.type == "mps" else mean.detach().double())
             self.sums[name] = mean if total is None else total + mean
 
     def _judge(self, row: Row) -> None:

@@ -150,18 +150,20 @@ def log_evidence(
     if particles < 1:
         raise ValueError(f"The number of particles must be positive, got {particles}.")
 
+    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
+    home = next(iter(devices)) if len(devices) == 1 else None
+
     def rows(part: slice) -> Any:
-        chosen = {name: t[part] for name, t in sites.items()}
+        # A block goes to the device of the programs; the data may stay where they are.
+        chosen = {name: t[part] if home is None else t[part].to(home) for name, t in sites.items()}
         return chosen if named else chosen[""]
 
-    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
     cuda = [device for device in devices if device.type == "cuda"]
     done: list[dict[str, Tensor]] = []
 
     with evaluating(model, guide), torch.random.fork_rng(devices=cuda):
-        _check(model, guide, rows, n)
         budget = max(memory // bytes_per_row(model, guide, rows(slice(0, 1))), 1)
-
+        _check(model, guide, rows, n, min(budget, 1000))
         depth = plate_depth(model, guide, rows(slice(0, 1)))
         draw = partial(_draw, model, guide, depth=depth, budget=budget, vectorized=vectorized)
 
@@ -176,11 +178,11 @@ def log_evidence(
     return Evidence(**{k: torch.cat([d[k] for d in done]) for k in names}, particles=particles)
 
 
-def _check(model: Program, guide: Program, rows: Callable[[slice], Any], n: int) -> None:
+def _check(model: Program, guide: Program, rows: Callable[[slice], Any], n: int, size: int) -> None:
     # Every datum goes through every check once; afterwards they are off.
     with pyro.validation_enabled(True):
-        for start in range(0, n, 1000):
-            log_weights(model, guide, rows(slice(start, start + 1000))).log_weight  # noqa: B018
+        for start in range(0, n, size):
+            log_weights(model, guide, rows(slice(start, start + size))).log_weight  # noqa: B018
 
 
 def _block(
@@ -195,7 +197,8 @@ def _block(
         torch.manual_seed(_mix(*seeds, k))
         parts.append(draw(batch, min(BLOCK[0], particles - start)))
 
-    likelihood, prior, guide = (torch.cat(terms) for terms in zip(*parts, strict=True))
+    # The sums are small and want double precision, which not every device has.
+    likelihood, prior, guide = (torch.cat(terms).cpu() for terms in zip(*parts, strict=True))
     log_w = likelihood + prior - guide
     log_p = log_w.logsumexp(0) - math.log(particles)
     # The share of each draw in the sum of the weights.
