@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .userfile import load_module
+from .folder.userfile import load_module
 
 __all__ = ["base_of", "choices", "experiments", "find_experiment", "first_line", "nearest"]
 

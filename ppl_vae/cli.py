@@ -17,13 +17,13 @@ import numpy as np
 from jsonargparse import ArgumentError, ArgumentParser
 
 from . import plots
-from .atomic import write_arrays, write_bytes
 from .catalogue import experiments, find_experiment, first_line, nearest
 from .compare import groups, illustrate, print_table
-from .create import check_free
 from .drawing.verdict import verdict
 from .fit import Interrupted
-from .gallery import pixel_range
+from .folder.atomic import write_arrays, write_bytes
+from .folder.create import check_free
+from .folder.gallery import pixel_range
 from .options import Options
 from .run import Run, load, train
 

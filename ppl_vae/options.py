@@ -23,8 +23,8 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch.optim.lr_scheduler import LRScheduler
 
 from .catalogue import base_of, choices, nearest
+from .folder.userfile import load_module, module_name
 from .networks import Network
-from .userfile import load_module, module_name
 
 __all__ = ["Options", "training"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from .atomic import write_text
 from .drawing.album import album
 from .drawing.facts import facts, made_by
 from .drawing.page import Html, element, listing, page, picture
 from .drawing.results import headline, ranking, results
+from .folder.atomic import write_text
 from .plots import comparison
 
 __all__ = ["Reported", "write_comparison", "write_report"]

@@ -26,22 +26,22 @@ import torch
 import yaml
 from torch import Tensor
 
-from . import checkpoint
-from .atomic import WriteError, write_arrays, write_json
 from .catalogue import find_experiment
-from .create import Plan, build, check_free
 from .data import Data, array, stored
 from .device import pick_device
 from .evaluation import Evidence, log_evidence
 from .experiment import Experiment
 from .fit import Interrupted, Training
-from .gallery import figures
+from .folder import checkpoint
+from .folder.atomic import WriteError, write_arrays, write_json
+from .folder.create import Plan, build, check_free
+from .folder.gallery import figures
+from .folder.saver import Saver, stopping_on_signals
+from .folder.userfile import digest
 from .nonfinite import NonFiniteError
 from .options import Options
 from .predict import encode, predict, sample
-from .saver import Saver, stopping_on_signals
 from .svi import SVI
-from .userfile import digest
 from .weights import base_measure
 
 __all__ = ["Run", "load", "train"]

@@ -35,16 +35,16 @@ TRAINING = {
     "ppl_vae.svi",
 }
 FOLDERS = {
-    "ppl_vae.atomic",
+    "ppl_vae.folder.atomic",
     "ppl_vae.catalogue",
-    "ppl_vae.checkpoint",
+    "ppl_vae.folder.checkpoint",
     "ppl_vae.compare",
-    "ppl_vae.create",
-    "ppl_vae.gallery",
+    "ppl_vae.folder.create",
+    "ppl_vae.folder.gallery",
     "ppl_vae.options",
-    "ppl_vae.provenance",
-    "ppl_vae.saver",
-    "ppl_vae.userfile",
+    "ppl_vae.folder.provenance",
+    "ppl_vae.folder.saver",
+    "ppl_vae.folder.userfile",
 }
 WEIGHTS = {"ppl_vae.modules", "ppl_vae.weights"}
 ENGINE = (
@@ -95,15 +95,16 @@ ALLOWED: dict[str, set[str]] = {
     "data/*": {"torch", "torchvision", "numpy", "scipy", "sklearn", "PIL", "ppl_vae.data"},
     # runs
     "experiment.py": PYRO | LANGUAGE | ENGINE,
-    "atomic.py": {"numpy"},
-    "userfile.py": set(),
-    "provenance.py": {"torch"},
-    "catalogue.py": {"ppl_vae.userfile", "ppl_vae.priors"},
+    "folder/__init__.py": set(),
+    "folder/atomic.py": {"numpy"},
+    "folder/userfile.py": set(),
+    "folder/provenance.py": {"torch"},
+    "catalogue.py": {"ppl_vae.folder.userfile", "ppl_vae.priors"},
     "options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"} | FOLDERS,
-    "create.py": {"torch", "yaml"} | TRAINING | {"ppl_vae.experiment"} | FOLDERS,
-    "checkpoint.py": {"torch", "safetensors"} | ENGINE | FOLDERS,
-    "saver.py": ENGINE | FOLDERS,
-    "gallery.py": {"torch", "ppl_vae.plots"},
+    "folder/create.py": {"torch", "yaml"} | TRAINING | {"ppl_vae.experiment"} | FOLDERS,
+    "folder/checkpoint.py": {"torch", "safetensors"} | ENGINE | FOLDERS,
+    "folder/saver.py": ENGINE | FOLDERS,
+    "folder/gallery.py": {"torch", "ppl_vae.plots"},
     "compare.py": RUNS | {"rich"},
     "run.py": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
     "drawing/*": {"torch", "numpy", "matplotlib", "ppl_vae.fit", "ppl_vae.drawing"},
@@ -113,7 +114,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"torch", "torchvision", "numpy", "matplotlib", "sklearn"},
     "report.py": ENGINE
     | RUNS
-    | {"ppl_vae.drawing", "ppl_vae.atomic"}
+    | {"ppl_vae.drawing", "ppl_vae.folder.atomic"}
     | {"torch", "numpy", "matplotlib"},
     "cli.py": PYRO | {"ppl_vae", "numpy", "jsonargparse", "rich", "yaml"},
     "experiments/*": PYRO

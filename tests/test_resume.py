@@ -19,9 +19,9 @@ import pytest
 import torch
 
 from ppl_vae import Run, load, train
-from ppl_vae.checkpoint import read
 from ppl_vae.cli import main
 from ppl_vae.fit import Interrupted, Training
+from ppl_vae.folder.checkpoint import read
 from ppl_vae.nonfinite import NonFiniteError
 from ppl_vae.svi import SVI
 
@@ -250,7 +250,7 @@ def test_a_truncated_checkpoint_is_refused(
 
 @pytest.fixture
 def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ppl_vae.saver.SAVE_EVERY", -1.0)
+    monkeypatch.setattr("ppl_vae.folder.saver.SAVE_EVERY", -1.0)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(
@@ -398,10 +398,10 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 # Saves after each epoch, and slows steps so that there is a moment to interrupt.
 SLOW = """
 import sys, time
-import ppl_vae.saver
+import ppl_vae.folder.saver
 from ppl_vae.cli import main
 from ppl_vae.svi import SVI
-ppl_vae.saver.SAVE_EVERY = -1.0
+ppl_vae.folder.saver.SAVE_EVERY = -1.0
 step = SVI.step
 def slow(self, *args, **batch):
     time.sleep(0.002)

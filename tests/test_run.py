@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 import ppl_vae
 from ppl_vae import Run, load, train
-from ppl_vae.atomic import WriteError
+from ppl_vae.folder.atomic import WriteError
 
 SMALL = [
     *("--latent", "2", "--epochs", "2", "--batch_size", "512"),

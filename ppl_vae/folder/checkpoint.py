@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..fit import Training
+from ..modules import modules_of
+from ..svi import SVI
 from .atomic import write_bytes
-from .fit import Training
-from .modules import modules_of
-from .svi import SVI
 
 __all__ = ["Snapshot", "read", "restore", "restore_weights", "snapshot", "weights_of", "write"]
 

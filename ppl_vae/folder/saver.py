@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..fit import Training
+from ..nonfinite import NonFiniteError
 from . import checkpoint
 from .atomic import sweep, write_json, write_text
-from .fit import Training
-from .nonfinite import NonFiniteError
 
 __all__ = ["Saver", "stopping_on_signals"]
 

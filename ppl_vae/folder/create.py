@@ -12,13 +12,13 @@ from typing import Any
 import torch
 import yaml
 
+from ..catalogue import find_experiment
+from ..device import pick_device
+from ..experiment import Experiment
+from ..fit import Training
+from ..options import Options
 from . import checkpoint
 from .atomic import WriteError, write_json, write_text
-from .catalogue import find_experiment
-from .device import pick_device
-from .experiment import Experiment
-from .fit import Training
-from .options import Options
 from .provenance import provenance
 from .userfile import digest
 

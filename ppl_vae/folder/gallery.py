@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import plots
+from .. import plots
 
 __all__ = ["figures", "pixel_range"]
 

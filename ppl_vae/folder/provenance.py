@@ -41,7 +41,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    folder = Path(__file__).resolve().parent
+    folder = Path(__file__).resolve().parent.parent
 
     # Only a clone of this library counts, not a repository that happens to hold an installed one.
     if not (folder.parent / ".git").exists():

@@ -1,0 +1,1 @@
+r"""The folder of a run: making, saving, restoring and illustrating it, one noun per file."""
