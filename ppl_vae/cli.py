@@ -20,7 +20,7 @@ from . import plots
 from .catalogue import experiments, find_experiment, first_line, nearest
 from .compare import groups, illustrate, print_table
 from .drawing.verdict import verdict
-from .fit import Interrupted
+from .fit import Interrupted, judged
 from .folder.atomic import write_arrays, write_bytes
 from .folder.create import check_free
 from .folder.gallery import pixel_range
@@ -184,7 +184,8 @@ def _sample(tokens: list[str]) -> None:
         """
         run = load(dir, device=device)
         x, mean = run.sample(n, seed=seed)
-        _save(run.dir / "samples.npz", {"x": x.cpu().numpy(), "mean": mean.cpu().numpy()})
+        arrays = {"x": run.raw(x).cpu().numpy(), "mean": run.raw(mean).cpu().numpy()}
+        _save(run.dir / "samples.npz", arrays)
         _picture(run, "samples", plots.samples(mean, draws=x, **pixel_range(run)))
 
     _call(sample, tokens)
@@ -207,8 +208,8 @@ def _reconstruct(tokens: list[str]) -> None:
         """
         run = load(dir, device=device)
         x = run.batch(split, n, seed)["x"]
-        mean = run.reconstruct(x)
-        arrays = {"x": x.cpu().numpy(), "mean": mean.cpu().numpy()}
+        mean = run.reconstruct(x, seed=seed)
+        arrays = {"x": run.raw(x).cpu().numpy(), "mean": run.raw(mean).cpu().numpy()}
         _save(run.dir / f"reconstructions-{split}.npz", arrays)
         _picture(run, "reconstructions", plots.reconstructions(x, mean, n, **pixel_range(run)))
 
@@ -316,6 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ppl-vae: interrupted.", file=sys.stderr)
         return 130
     except (ValueError, OSError, ArgumentError) as error:
+        if os.environ.get("PPL_VAE_TRACEBACK"):
+            raise
         _complain(error)
         return 2
     except Exception as error:
@@ -446,7 +449,7 @@ def _picture(run: Run, name: str, figure: Any) -> None:
 
 
 def _done(run: Run) -> None:
-    best = max(run.history, key=lambda row: row.get("validation_elbo", float("-inf")))
+    best = max(run.history, key=judged)
     elbo = best.get("validation_elbo", best.get("train_elbo"))
     told = "" if elbo is None else f": ELBO {elbo:.2f} nats per datum at epoch {best['epoch']:.0f}"
     print(f"{run.dir}{told}. Next: ppl-vae evaluate {run.dir}")

@@ -13,7 +13,17 @@ from .run import Run, load
 
 __all__ = ["groups", "illustrate", "print_table"]
 
-COMPARED = ("split", "n", "data", "protocol", "base_measure", "estimator", "particles")
+COMPARED = (
+    "split",
+    "n",
+    "data",
+    "protocol",
+    "base_measure",
+    "estimator",
+    "particles",
+    "weights",
+    "rows",
+)
 
 
 def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[str, Any]]:
@@ -30,16 +40,19 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     Raises:
         ValueError: If a folder holds no run, or a run was not evaluated on the split.
     """
-    found: dict[Any, list[dict[str, Any]]] = {}
+    found: dict[Any, dict[int, dict[str, Any]]] = {}
     runs = {run.dir.resolve(): run for folder in folders for run in _runs(Path(folder))}
 
+    particles = _shared_particles(list(runs.values()), split)
+
     for run in runs.values():
-        row = _row(run, split)
+        row = _row(run, split, particles)
         # Runs that were evaluated differently are no group, whatever their configuration.
         key = (_key(run), *(row[name] for name in COMPARED))
-        found.setdefault(key, []).append(row)
+        found.setdefault(key, {}).setdefault(run.config["seed"], row)
 
-    rows = [_group(members) for members in found.values()]
+    # A copy of a run is no further seed.
+    rows = [_group(list(members.values())) for members in found.values()]
     _tell_apart(rows)
     _judge(rows)
     return sorted(rows, key=lambda row: (not row["comparable"], -row["log_evidence"]))
@@ -107,7 +120,13 @@ def _key(run: Run) -> str:
     return json.dumps([config, run.data_summary["hash"]], sort_keys=True)
 
 
-def _row(run: Run, split: str) -> dict[str, Any]:
+def _shared_particles(runs: Sequence[Run], split: str) -> int | None:
+    # The largest number of particles that all runs were evaluated with, if there is one.
+    counts = [{r["particles"] for r in run.evidence if r["split"] == split} for run in runs]
+    return max(set.intersection(*counts), default=None) if counts else None
+
+
+def _row(run: Run, split: str, particles: int | None) -> dict[str, Any]:
     records = [r for r in run.evidence if r["split"] == split and r["method"] == "importance"]
     if not records:
         raise ValueError(
@@ -115,8 +134,9 @@ def _row(run: Run, split: str) -> dict[str, Any]:
             f"--split {split} first."
         )
 
-    # The most particles give the tightest bound.
-    record = max(records, key=lambda r: r["particles"])
+    # The same number for all where there is one, else the tightest bound; all data before few.
+    same = [r for r in records if r["particles"] == particles] or records
+    record = max(same, key=lambda r: (r["n"], r["particles"]))
     summary = run.data_summary
     return {
         **record,

@@ -96,8 +96,8 @@ class Conditional(nn.Module):
                 f"{tuple(c.shape)}; reshape the data, or build it for that shape."
             )
 
-        if not c.is_floating_point():
-            c = c.to(next((p.dtype for p in self.net.parameters()), torch.get_default_dtype()))
+        # Counts are integers, and NumPy's numbers are doubles: networks want their own type.
+        c = c.to(next((p.dtype for p in self.net.parameters()), torch.get_default_dtype()))
         if self.in_scale != 1:
             c = c / self.in_scale
 

@@ -2,6 +2,7 @@ r"""Stochastic variational inference: the loop over epochs."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from .device import fits, pick_device
 from .modules import modules_of, preserving
+from .nonfinite import NonFiniteError, explain
 from .objectives import LinearWarmup, PyroObjective
 from .objectives.base import Objective
 from .progress import Progress
@@ -132,6 +134,8 @@ class Training:
         r"""The row of the best epoch so far, by validation ELBO (training ELBO without)."""
         self.stop: int | None = None
         r"""The signal that asked to stop after the current step."""
+        self.elapsed = 0.0
+        r"""The seconds spent on the current epoch before the training was interrupted."""
         self.sums: dict[str, Tensor] = {}
         self.random: dict[str, Tensor] = {}
 
@@ -143,8 +147,10 @@ class Training:
             module.to(self.device)
 
         self.sites = self._place("train")
-        with preserving(svi.model, svi.guide):
-            svi.prepare(**self._batch(torch.arange(min(batch_size, self.size))))
+        if not svi.prepared:
+            # A batch may be drawn: dynamic binarization takes noise.
+            with preserving(svi.model, svi.guide):
+                svi.prepare(**self._batch(torch.arange(min(batch_size, self.size))))
         self.scheduler = None if scheduler is None else scheduler(svi.optimizer)
         self.check_data()
 
@@ -201,17 +207,19 @@ class Training:
             self._restore_random()
 
         for rows in order.split(self.batch_size)[self.position :]:
-            loss = self.svi.step(**self._batch(rows))
+            self._last = self._batch(rows)
+            loss = self.svi.step(**self._last)
             self._add(len(rows), loss=loss, **self.svi.metrics)
             self.position += 1
             progress.step(len(rows))
 
             if self.stop is not None:
+                self.elapsed += time.perf_counter() - start
                 self._save_random()
                 raise Interrupted(self.stop)
 
-        row = self._row(time.perf_counter() - start)
-        self.epoch, self.position = self.epoch + 1, 0
+        row = self._row(start)
+        self.epoch, self.position, self.elapsed = self.epoch + 1, 0, 0.0
         self.history.append(row)
         self._judge(row)
         self._schedule(row)
@@ -220,8 +228,14 @@ class Training:
         if self.on_epoch is not None:
             self.on_epoch(self)
 
-    def _row(self, seconds: float) -> Row:
+    def _row(self, start: float) -> Row:
         means = {name: float(total) / self.size for name, total in self.sums.items()}
+        if not math.isfinite(means["loss"]):
+            # Off the CPU, steps do not wait to look at their loss.
+            raise NonFiniteError(
+                f"The loss is not finite in epoch {self.epoch + 1}, by step {self.svi.steps}: "
+                + explain(self.svi.model, self.svi.guide, self._last, self.svi.parameters)
+            )
         row = {
             "epoch": self.epoch + 1,
             "step": self.svi.steps,
@@ -232,7 +246,7 @@ class Training:
         if self.validated:
             row |= {f"validation_{name}": value for name, value in self._validate().items()}
 
-        return {**row, "seconds": seconds}
+        return {**row, "seconds": self.elapsed + time.perf_counter() - start}
 
     def _validate(self) -> Row:
         # One seed for all epochs: differences are those of the parameters, not of the noise.

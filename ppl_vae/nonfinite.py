@@ -12,10 +12,7 @@ from .weights import Batch, Program, densities
 
 __all__ = ["NonFiniteError", "explain"]
 
-CURE = (
-    "Lower the learning rate, clip the gradient, or raise the floor of the scales; the parameters "
-    "before this step are kept."
-)
+CURE = "Lower the learning rate, clip the gradient, or raise the floor of the scales."
 
 
 class NonFiniteError(ValueError):

@@ -5,13 +5,14 @@ The folder holds
 - ``config.yaml``: the resolved configuration; ``files/`` the user's own files it refers to;
 - ``data.json``: what building the programs needs of the data; ``provenance.json``;
 - ``metrics.csv``: a row per epoch; ``checkpoints/last.safetensors`` and ``best.safetensors``;
-- ``evidence.json``: a list of evaluations; ``evidence-SPLIT.npz``: the last one per datum;
+- ``evidence.json``: a list of evaluations; ``evidence-SPLIT-DATAxPARTICLES.npz``: per datum;
 - ``figures/*.png`` and ``report.html``.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -98,6 +99,9 @@ def load(folder: Path | str, *, device: str = "auto", weights: str = "best") -> 
 
 class Run:
     r"""A run in its folder, which need not be finished.
+
+    Data go in and out as the programs see them: as :meth:`batch` returns them, scaled where the
+    data set scales. :meth:`raw` undoes that.
 
     Arguments:
         folder: The folder of the run.
@@ -210,8 +214,13 @@ class Run:
         return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []
 
     def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
-        r"""The last evaluation on a split, per datum."""
-        path = self.dir / f"evidence-{split}.npz"
+        r"""The evaluation on a split with the most data, then the most particles, per datum."""
+        records = [r for r in self.evidence if r["split"] == split]
+        if not records:
+            return None
+
+        best = max(records, key=lambda r: (r["n"], r["particles"]))
+        path = self.dir / f"evidence-{split}-{best['n']}x{best['particles']}.npz"
         if not path.is_file():
             return None
 
@@ -221,12 +230,21 @@ class Run:
     def resume(self, *, progress: bool = True) -> None:
         r"""Continues an interrupted training; the result equals that of an uninterrupted one.
 
+        It runs on the kind of device that it began on.
+
         Raises:
             Interrupted: If a signal asked to stop; the state is saved.
             NonFiniteError: If the loss stops being finite; the last checkpoint is kept.
         """
         path = self.dir / "checkpoints" / "last.safetensors"
         content = checkpoint.read(path)
+        began = self.provenance["device"].partition(" ")[0].partition(":")[0]
+
+        if began != self.device.type:
+            raise ValueError(
+                f"The run {self.dir} began on {began}, and its random state is of that device; "
+                f"resume it there (--device {began}), or train it anew."
+            )
 
         # Programs that were loaded are in evaluation mode: training starts from new ones.
         self.__dict__.pop("experiment", None)
@@ -318,25 +336,30 @@ class Run:
             **evidence.summary(dims, self.data.log_volume),
             "seed": seed,
             "weights": self.weights,
+            "rows": _digest(batch["index"]),
             "seconds": time.perf_counter() - start,
             "device": str(self.device),
             "base_measure": base_measure(self.model, {k: v[:1] for k, v in batch.items()}),
         }
-        key = ("method", "split", "particles")
+        # Fewer data are no repetition of all of them.
+        key = ("method", "split", "particles", "n")
         others = [r for r in self.evidence if any(r[k] != record[k] for k in key)]
         write_json(self.dir / "evidence.json", [*others, record])
         arrays = {k: v.cpu().numpy() for k, v in vars(evidence).items() if isinstance(v, Tensor)}
-        index = batch["index"].cpu().numpy()
-        write_arrays(self.dir / f"evidence-{split}.npz", {**arrays, "index": index})
+        for name in ("log_evidence", "elbo", "reconstruction"):
+            arrays[name] = arrays[name] + self.data.log_volume  # of the raw data, as the record
+        name = f"evidence-{split}-{len(evidence)}x{particles}.npz"
+        write_arrays(self.dir / name, {**arrays, "index": batch["index"].cpu().numpy()})
         return record
 
     def encode(self, x: Tensor) -> dict[str, dict[str, Tensor]]:
         r"""The codes of data: by latent site, a draw and the posterior's mean and scale."""
         return _by_rows(lambda rows: encode(self.guide, rows), x.to(self.device))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, *, seed: int = 0) -> Tensor:
         r"""The mean of :math:`p(x \mid z)` for a draw of :math:`z \sim q(z \mid x)`."""
-        return self.decode({name: code["draw"] for name, code in self.encode(x).items()})
+        with self._seeded(seed):
+            return self.decode({name: code["draw"] for name, code in self.encode(x).items()})
 
     def decode(self, latent: Mapping[str, Tensor]) -> Tensor:
         r"""The mean of :math:`p(x \mid z)`, for latent variables by site."""
@@ -384,6 +407,11 @@ class Run:
             for key, value in code.items()
         }
 
+    def raw(self, x: Tensor) -> Tensor:
+        r"""Data of the model in the units of the raw data: undoes a scaling, if there is one."""
+        scaling = self.data.scaling
+        return x if scaling is None else scaling.inv(x.cpu())
+
     def sample(self, n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
         r"""Draws from the model: data, and the means of the likelihood that they are draws of."""
         with self._seeded(seed):
@@ -419,6 +447,10 @@ def _training(e: Experiment, seed: int, device: str, progress: bool) -> Training
         device=device,
         progress=progress,
     )
+
+
+def _digest(index: Tensor) -> str:
+    return hashlib.sha256(index.cpu().numpy().tobytes()).hexdigest()[:16]
 
 
 def _by_rows(f: Callable[[Tensor], Any], x: Tensor, size: int = 1000) -> Any:

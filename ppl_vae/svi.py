@@ -72,6 +72,11 @@ class SVI:
         self._optimizer: torch.optim.Optimizer | None = None
 
     @property
+    def prepared(self) -> bool:
+        r"""Whether the parameters are known, and the optimizer is built."""
+        return self._optimizer is not None
+
+    @property
     def optimizer(self) -> torch.optim.Optimizer:
         r"""The optimizer of all parameters.
 

@@ -113,6 +113,14 @@ def test_the_most_particles_count(runs: Path) -> None:
     assert groups([run])[0]["particles"] == 30
 
 
+def test_a_copy_is_no_further_seed(runs: Path) -> None:
+    first = next(runs.glob("*/seed-0"))
+    shutil.copytree(first, first.parent / "seed-9")
+    before = {row["name"]: row["runs"] for row in groups(sorted(runs.glob("*/seed-[0-8]")))}
+    after = {row["name"]: row["runs"] for row in groups(sorted(runs.glob("*/seed-*")))}
+    assert before == after
+
+
 def test_folders_of_one_name_are_told_apart(runs: Path) -> None:
     shutil.copytree(runs / "warm", runs / "other" / "plain")
     names = {row["name"] for row in groups([runs / "plain", runs / "other" / "plain"])}

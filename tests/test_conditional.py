@@ -223,3 +223,9 @@ def test_free_parameters_of_other_data(name: str, n: int) -> None:
 def test_refusals(make: Callable[[], object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_doubles_are_taken_by_a_float_network() -> None:
+    q = Conditional((3,), Normal((2,)), mlp([4]))
+    c = torch.randn(5, 3)
+    assert torch.equal(q(c.double()).mean, q(c).mean)

@@ -458,7 +458,7 @@ BAD_TEXT = {
     "a,b\n1,2\n3,x\n": r"line 3, column 'b' of .* holds 'x', not a number",
     "1,2\n\n3,x\n": r"line 3, column 1 of .* holds 'x'",
     "1,2\n3\n": r"line 2 of .* has 1 cells where 2 are expected",
-    "a,b\n1,2\n3,\n": r"holds nan at row 1, column 'b'.*allow_nan",
+    "a,b\n1,2\n3,\n": r"holds nan at row 1, column 'b'.*remove or replace it",
     "1,2\n3,inf\n": r"holds inf at row 1, column 1",
 }
 

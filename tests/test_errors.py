@@ -186,7 +186,7 @@ CASES: dict[str, tuple[str, str]] = {
     "words": (array("words.npy"), "words.npy"),
     "scalar": (array("scalar.npy"), "scalar.npy"),
     "ragged": (array("ragged.csv", "--labels kind"), "ragged.csv"),
-    "NaN": (array("nan.npy"), "nan at row .* masked likelihood"),
+    "NaN": (array("nan.npy"), "nan at row .* no likelihood here takes"),
     "infinity": (array("inf.npy"), "inf at row"),
     "empty set": (array("empty.npy"), "empty|no rows|at least one row"),
     "empty split": (array("few.npy"), "leaves the split .* empty"),

@@ -322,7 +322,7 @@ def test_summary() -> None:
     assert (s["elbo"], s["reconstruction"], s["kl"]) == pytest.approx((-3.0, 0.0, 3.0))
     assert s["elbo"] == pytest.approx(s["reconstruction"] - s["kl"])
     assert s["bits_per_dim"] == pytest.approx(2 / (6 * math.log(2)))
-    assert s["ess"] == {"median": 5.0, "min": 1.0}
+    assert s["ess"] == {"median": 6.0, "min": 1.0}
     assert s["khat"] == pytest.approx({"median": 0.2, "max": 0.8, "share_over_0.7": 1 / 3})
     assert (s["n"], s["particles"], s["estimator"]) == (4, 10, "importance weighting")
 

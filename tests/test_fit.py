@@ -410,3 +410,11 @@ def test_not_finite() -> None:
     with pytest.raises(NonFiniteError, match=r"not finite at step [2-9].*Lower the learning rate"):
         fit(s, dataset(), 20, **quiet)
     assert 0 < s.steps < 10 and math.isfinite(float(s.metrics["elbo"]))
+
+
+def test_a_second_fit_keeps_the_optimizer() -> None:
+    s = svi()
+    Training(s, dataset(), 1, **quiet).run()
+    optimizer = s.optimizer
+    Training(s, dataset(), 1, **quiet).run()
+    assert s.optimizer is optimizer

@@ -451,6 +451,10 @@ def test_arguments_by_position_and_by_name(objective: Any) -> None:
     assert losses[0] == losses[1] == losses[2]
 
 
+def test_iwae_has_several_particles_by_default() -> None:
+    assert IWAE().particles == 8
+
+
 def test_schedules_refused() -> None:
     with pytest.raises(ValueError, match=r"one step or more, got 0"):
         LinearWarmup(steps=0)

@@ -294,3 +294,13 @@ def test_vamp_has_gradients_at_the_bounds() -> None:
 def test_refusals(make: Callable[[], object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_vamp_moves_pseudo_inputs_on_the_bounds() -> None:
+    posterior = Conditional((6,), Normal((2,)), mlp([8]))
+    prior = Vamp((2,), components=4).attach(posterior, torch.rand(10, 6).round())
+    assert isinstance(prior, Vamp)
+    prior.inputs.data += torch.randn(4, 6)  # some lie outside of [0, 1] now
+
+    prior().log_prob(torch.randn(5, 2)).sum().backward()
+    assert (prior.inputs.grad != 0).all()

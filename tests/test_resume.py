@@ -478,3 +478,12 @@ def test_a_process_killed_at_random_moments_comes_to_the_same_bits(
     assert_equal(whole, out)
     assert not list(out.rglob(".*"))
     assert json.loads((out / "provenance.json").read_text())["steps"] == 180
+
+
+def test_another_device_is_refused(tmp_path: Path) -> None:
+    run = train("digits", tmp_path / "run", SMALL, progress=False)
+    path = run.dir / "provenance.json"
+    path.write_text(path.read_text().replace('"device": "cpu', '"device": "cuda:0'))
+
+    with pytest.raises(ValueError, match=r"began on cuda.*resume it there"):
+        Run(run.dir).resume(progress=False)

@@ -174,7 +174,7 @@ def test_the_folder_holds_what_it_should(small: Run) -> None:
         "provenance.json",
         "metrics.csv",
         "evidence.json",
-        "evidence-test.npz",
+        "evidence-test-60x30.npz",
         "checkpoints/last.safetensors",
         "checkpoints/best.safetensors",
     }
@@ -378,11 +378,19 @@ def test_a_record_has_every_key(small: Run) -> None:
 def test_a_repeat_replaces_its_own_record_and_no_other(small: Run, tmp_path: Path) -> None:
     shutil.copytree(small.dir, tmp_path / "copy")
     run = load(tmp_path / "copy")
-    run.evaluate("test", particles=30, limit=20, seed=5)
+    run.evaluate("test", particles=30, limit=60, seed=5)
     run.evaluate("test", particles=5, limit=20)
+    run.evaluate("test", particles=30, limit=20)
     run.evaluate("validation", particles=5, limit=20)
     found = [(r["split"], r["particles"], r["n"], r["seed"]) for r in run.evidence]
-    assert found == [("test", 30, 20, 5), ("test", 5, 20, 0), ("validation", 5, 20, 0)]
+    assert found == [
+        ("test", 30, 60, 5),
+        ("test", 5, 20, 0),
+        ("test", 30, 20, 0),
+        ("validation", 5, 20, 0),
+    ]
+    # The report shows the evaluation of the most data.
+    assert len(run.evidence_per_datum("test")["log_evidence"]) == 60
 
 
 def test_a_limit_draws_a_random_subset_the_same_again(small: Run) -> None:

@@ -89,6 +89,35 @@ class Data:
         self._allow_nan = allow_nan
         self._stored = recall()
 
+    @classmethod
+    def of(
+        cls,
+        train: Any,
+        validation: Any = None,
+        test: Any = None,
+        *,
+        name: str = "data",
+        **options: Any,
+    ) -> Data:
+        r"""A data set of rows that are in memory already, as tensors or arrays of NumPy.
+
+        Arguments:
+            train: The training rows of `x`.
+            validation: The validation rows, if any.
+            test: The test rows, if any.
+            name: The name of the data set.
+            options: The other arguments of the class.
+
+        Example:
+            >>> Data.of(train=torch.rand(8, 3), test=torch.rand(2, 3)).counts
+            {'train': 8, 'test': 2}
+        """
+
+        rows = {"train": train, "validation": validation, "test": test}
+        splits = {k: Split({"x": torch.as_tensor(v)}) for k, v in rows.items() if v is not None}
+
+        return cls(name, lambda: splits, **options)
+
     def __repr__(self) -> str:
         return f"Data({self.name!r}, binarization={self.binarization!r})"
 

@@ -100,7 +100,7 @@ def refuse_nonfinite(
     cure = "remove or replace it"
 
     if value != value:
-        cure += ", or allow NaN (allow_nan) under a masked likelihood"
+        cure += "; no likelihood here takes missing values"
 
     raise ValueError(
         f"{where} holds {value} at row {row}, column {column} (counted from 0): {cure}."

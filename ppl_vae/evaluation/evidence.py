@@ -88,9 +88,9 @@ class Evidence:
             "reconstruction": self.reconstruction.double().mean().item() + log_volume,
             "kl": self.kl.double().mean().item(),
             "bits_per_dim": None if not dims else -mean / (dims * math.log(2)),
-            "ess": {"median": self.ess.median().item(), "min": self.ess.min().item()},
+            "ess": {"median": self.ess.quantile(0.5).item(), "min": self.ess.min().item()},
             "khat": {
-                "median": tails.median().item() if len(tails) else None,
+                "median": tails.quantile(0.5).item() if len(tails) else None,
                 "max": tails.max().item() if len(tails) else None,
                 "share_over_0.7": (tails > 0.7).double().mean().item() if len(tails) else None,
             },
@@ -133,7 +133,8 @@ def log_evidence(
         batch: The data: the observed sites by name, or the one tensor of data.
         particles: The number :math:`K` of draws for each datum.
         seed: The seed of all draws.
-        memory: The number of bytes that intermediate results may take.
+        memory: The number of bytes that intermediate results of the model may take. The guide
+            draws 100 particles for 50 data at once whatever it is.
         vectorized: Whether draws are made at once; programs that reshape them need False.
         progress: Called with the number of data of each block that is done.
 

@@ -68,6 +68,7 @@ def snapshot(training: Training, *, full: bool = True) -> Snapshot:
 
         state |= {
             "position": training.position,
+            "elapsed": training.elapsed,
             "steps": svi.steps,
             "history": training.history,
             "best": training.best,
@@ -124,10 +125,18 @@ def restore_weights(svi: SVI, tensors: dict[str, Tensor], source: Path) -> None:
             mine = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
             _load(module, mine, source)
 
-    for name, parameter in svi.parameters.items():
-        if name in tensors and name.startswith("param."):
-            with torch.no_grad():
-                parameter.copy_(tensors[name])
+    bare = {k: p for k, p in svi.parameters.items() if k.startswith("param.")}
+    saved = {k for k in tensors if k.startswith("param.")}
+
+    if missing := sorted(saved ^ set(bare)):
+        raise ValueError(
+            f"The weights in {source} and the programs differ in {missing[0]!r}; give model and "
+            "guide as modules or their methods, or name their parameters alike in each build."
+        )
+
+    for name, parameter in bare.items():
+        with torch.no_grad():
+            parameter.copy_(tensors[name])
 
 
 def restore(training: Training, content: Snapshot, source: Path) -> None:
@@ -152,6 +161,7 @@ def restore(training: Training, content: Snapshot, source: Path) -> None:
     training.svi.optimizer.load_state_dict({"state": slots, "param_groups": state["groups"]})
     training.svi.steps = state["steps"]
     training.epoch, training.position = state["epoch"], state["position"]
+    training.elapsed = state["elapsed"]
     training.history, training.best = state["history"], state["best"]
     training.random = _strip(tensors, "random.")
     training.sums = {k: t.to(training.device) for k, t in _strip(tensors, "sums.").items()}

@@ -74,6 +74,8 @@ class Plan:
             self._fill(draft / "new", training)
             _replace(out, draft)
         except BaseException as error:
+            if (draft / "old").is_dir():
+                _restore(out, draft)
             shutil.rmtree(out if absent else draft, ignore_errors=True)
             if isinstance(error, OSError) and not isinstance(error, WriteError):
                 raise WriteError(f"{out} cannot be written ({error.strerror}).") from error
@@ -147,6 +149,14 @@ def _replace(out: Path, draft: Path) -> None:
         path.rename(out / path.name)
 
     shutil.rmtree(draft)
+
+
+def _restore(out: Path, draft: Path) -> None:
+    for path in (draft / "old").iterdir():
+        target = out / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.replace(target)
 
 
 def _copy_files(out: Path, sources: list[Path]) -> dict[str, str]:

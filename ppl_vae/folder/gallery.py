@@ -38,7 +38,9 @@ def figures(run: Any, *, split: str = "test", seed: int = 0) -> dict[str, Any]:
 
     if batch is not None:
         some = run.batch(split, 10, seed)["x"]
-        found["reconstructions"] = plots.reconstructions(some, run.reconstruct(some), **pixels)
+        found["reconstructions"] = plots.reconstructions(
+            some, run.reconstruct(some, seed=seed), **pixels
+        )
 
     found["samples"] = plots.samples(means, SHOWN, draws=draws, **pixels)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..weights import Weights
 from .base import Objective, with_gradient
+from .schedule import Schedule
 
 __all__ = ["IWAE"]
 
@@ -39,11 +40,21 @@ class IWAE(Objective):
         | Variational Inference for Monte Carlo Objectives (Mnih & Rezende, 2016)
         | https://arxiv.org/abs/1602.06725
 
-    Arguments: those of :class:`~ppl_vae.objectives.Objective`.
+    Arguments: those of :class:`~ppl_vae.objectives.Objective`; eight particles by default, since
+        with one it is the ELBO.
 
     Raises:
         ValueError: If a site lies outside of the plate of the data.
     """
+
+    def __init__(
+        self,
+        particles: int = 8,
+        kl_weight: float | Schedule = 1.0,
+        vectorized: bool = True,
+        max_plate_nesting: int | None = None,
+    ) -> None:
+        super().__init__(particles, kl_weight, vectorized, max_plate_nesting)
 
     def loss_of(self, weights: Weights) -> Tensor:
         weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data

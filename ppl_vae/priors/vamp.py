@@ -85,6 +85,8 @@ class Vamp(Prior):
         if self.posterior is None:
             raise ValueError("Vamp has no posterior yet; call prior.attach(posterior, data) first.")
 
-        inputs = self.inputs.clamp(self.low, self.high)
+        # The gradient passes the bounds, on which pseudo-inputs of binary data start: a clamp
+        # alone would leave them there.
+        inputs = self.inputs + (self.inputs.clamp(self.low, self.high) - self.inputs).detach()
         logits = inputs.new_zeros(self.components)
         return dist.MixtureSameFamily(dist.Categorical(logits=logits), self.posterior(inputs))
