@@ -428,7 +428,6 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path: Path, signum: int) -> No
     assert not list(out.rglob(".*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_resumes_to_the_bits_of_an_uninterrupted_one(
     whole: Path, tmp_path: Path, signum: int
