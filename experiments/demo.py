@@ -8,6 +8,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
+import torch
+
 from ppl_vae.compare import groups, illustrate, print_table
 from ppl_vae.report import write_comparison
 from ppl_vae.run import train
@@ -46,4 +48,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="a folder")
     parser.add_argument("--seeds", type=int, default=1, help="the number of runs of each variant")
     given = parser.parse_args()
+    # Networks this small gain little from a second thread, and lose much where cores are shared.
+    torch.set_num_threads(1)
     print(f"report: {main(given.out, given.seeds).resolve()}")
