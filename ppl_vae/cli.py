@@ -451,5 +451,7 @@ def _picture(run: Run, name: str, figure: Any) -> None:
 def _done(run: Run) -> None:
     best = max(run.history, key=judged)
     elbo = best.get("validation_elbo", best.get("train_elbo"))
+    # As evaluate tells it: of the raw data.
+    elbo = None if elbo is None else elbo + run.data.log_volume
     told = "" if elbo is None else f": ELBO {elbo:.2f} nats per datum at epoch {best['epoch']:.0f}"
     print(f"{run.dir}{told}. Next: ppl-vae evaluate {run.dir}")

@@ -104,7 +104,7 @@ def _runs(folder: Path) -> list[Run]:
     if (folder / "config.yaml").is_file():
         return [Run(folder)]
 
-    inner = sorted(path.parent for path in folder.glob("*/config.yaml"))
+    inner = sorted(path.parent for path in folder.rglob("config.yaml"))
     if not inner:
         raise ValueError(f"There is no run in {folder}.")
 

@@ -46,6 +46,13 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
         )
 
     if isinstance(optimizer, torch.optim.Optimizer):
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if left := sum(id(p) not in held for p in parameters):
+            raise ValueError(
+                f"The optimizer leaves out {left} of the {len(parameters)} parameters of model and "
+                "guide; give a function that builds it from all, such as lambda p: "
+                "torch.optim.Adam(p, lr=1e-3), or freeze those that should stay."
+            )
         return optimizer
 
     if isinstance(optimizer, pyro.optim.PyroOptim):

@@ -120,7 +120,9 @@ class Run:
         if not self.dir.is_dir():
             raise ValueError(f"There is no run folder {self.dir}.")
         if not (self.dir / "config.yaml").is_file():
-            raise ValueError(f"The folder {self.dir} is no run: it has no config.yaml.")
+            inner = sorted(str(path.parent) for path in self.dir.glob("*/config.yaml"))
+            which = f" It holds runs: name one of them, such as {inner[0]}." if inner else ""
+            raise ValueError(f"The folder {self.dir} is no run: it has no config.yaml.{which}")
         if weights not in ("best", "last"):
             raise ValueError(f"The weights of a run are 'best' or 'last', got {weights!r}.")
 
@@ -308,7 +310,7 @@ class Run:
             x: The data, with shape ``(n, *x_shape)``.
             options: The options of :func:`ppl_vae.evaluation.log_evidence`.
         """
-        batch = self.batch("test") if x is None else {"x": x.to(self.device)}
+        batch = self.batch("test") if x is None else {"x": torch.as_tensor(x, device=self.device)}
         return log_evidence(self.model, self.guide, batch, **options)
 
     def evaluate(
@@ -354,7 +356,8 @@ class Run:
 
     def encode(self, x: Tensor) -> dict[str, dict[str, Tensor]]:
         r"""The codes of data: by latent site, a draw and the posterior's mean and scale."""
-        return _by_rows(lambda rows: encode(self.guide, rows), x.to(self.device))
+        x = torch.as_tensor(x, device=self.device)
+        return _by_rows(lambda rows: encode(self.guide, rows), x)
 
     def reconstruct(self, x: Tensor, *, seed: int = 0) -> Tensor:
         r"""The mean of :math:`p(x \mid z)` for a draw of :math:`z \sim q(z \mid x)`."""

@@ -458,3 +458,16 @@ def test_other_errors_pass() -> None:
     with pytest.raises(ValueError, match=r"NaN or infinite") as caught:
         svi.step(x * math.nan)
     assert not isinstance(caught.value, NonFiniteError)
+
+
+def test_programs_in_the_wrong_order_are_refused() -> None:
+    model, guide, x = PROGRAMS["linear"]()
+    with pytest.raises(ValueError, match=r"observes nothing.*the model before the guide"):
+        SVI(guide, model, adam).step(x)
+
+
+def test_an_optimizer_of_some_parameters_is_refused() -> None:
+    model, guide, x = PROGRAMS["flow prior"]()
+    optimizer = torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match=r"leaves out \d+ of the \d+ parameters"):
+        SVI(model, guide, optimizer).step(x)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_value", "in_pairs", "overlaid"]
 
-XLABEL, YLABEL = "dimension of x", "value (unit of the data)"
+XLABEL, YLABEL = "dimension of x", "value (unit of the model)"
 
 
 def in_pairs(x: Tensor, mean: Tensor, title: str, dpi: float) -> Figure:
@@ -50,8 +50,8 @@ def overlaid(groups: Mapping[str, Tensor], title: str, dpi: float) -> Figure:
         if plane:
             axes.set_aspect("equal")
             axes.plot(*x.T, "o", color=MODEL, markersize=4, alpha=0.6)
-            axes.set_xlabel("x1 (unit of the data)")
-            axes.set_ylabel("x2 (unit of the data)")
+            axes.set_xlabel("x1 (unit of the model)")
+            axes.set_ylabel("x2 (unit of the model)")
         else:
             marker = "." if x.shape[1] <= 30 else ""
             axes.plot(_dims(x[0]), x.T, marker=marker, color=MODEL, alpha=0.35, linewidth=1)

@@ -143,6 +143,7 @@ def log_evidence(
             or if a site lies outside of the plate of the data.
     """
     named = isinstance(batch, Mapping)
+    batch = batch if named else torch.as_tensor(batch)
     sites: dict[str, Tensor] = dict(batch) if named else {"": batch}  # type: ignore[dict-item]
     n = len(next(iter(sites.values()))) if sites else 0
 

@@ -119,6 +119,12 @@ def read(
             check_draws(model[name], guide[name])
 
     layout = Layout.of([*model.values(), *guide.values()], batch_size(batch), particles, depth)
+    if not any(node["is_observed"] for node in model.values()):
+        raise ValueError(
+            "The model observes nothing: pass the data on to pyro.sample(..., obs=x), and pass the "
+            "model before the guide."
+        )
+
     total = Total(layout)
     sites = {
         name: _site(layout, model[name], guide[name], log_p)
