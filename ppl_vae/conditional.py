@@ -101,7 +101,8 @@ class Conditional(nn.Module):
         if self.in_scale != 1:
             c = c / self.in_scale
 
-        h = self.net(c.reshape(-1, *self.in_shape))
+        # Under autocast networks compute in bfloat16; densities need more.
+        h = self.net(c.reshape(-1, *self.in_shape)).to(c.dtype)
 
         if h.shape[1:] != self.family.param_shape:
             raise ValueError(

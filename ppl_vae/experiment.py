@@ -59,7 +59,19 @@ class Experiment:
     r"""The number of epochs without a better validation ELBO after which to stop."""
     clip: float | None = None
     r"""The largest norm of the gradient."""
+    compile: str = "auto"
+    r"""How steps are taken: auto, off, fx, inductor or cudagraph; see :class:`~ppl_vae.SVI`."""
+    precision: str = "float32"
+    r"""The precision of matrix products: float32, tf32 or bf16."""
 
     def svi(self) -> SVI:
         r"""The programs, the objective and the optimizer, ready to step."""
-        return SVI(self.model, self.guide, self.optimizer, self.objective, clip=self.clip)
+        return SVI(
+            self.model,
+            self.guide,
+            self.optimizer,
+            self.objective,
+            clip=self.clip,
+            compile=self.compile,
+            precision=self.precision,
+        )

@@ -37,6 +37,23 @@ class Interrupted(Exception):
         self.signum = signum
 
 
+class Feed:
+    r"""Makes batches of data that live on the device; it is captured with the step.
+
+    Arguments:
+        data: The data set.
+        sites: The stored rows of its training split by site, on the device.
+    """
+
+    def __init__(self, data: Any, sites: dict[str, Tensor]) -> None:
+        self.data = data
+        self.sites = sites
+
+    def __call__(self, rows: Tensor) -> dict[str, Tensor]:
+        sites = {name: t.index_select(0, rows) for name, t in self.sites.items()}
+        return {**self.data.draw(sites), "index": rows}
+
+
 def fit(svi: SVI, data: Any, epochs: int, **options: Any) -> list[Row]:
     r"""Trains over epochs of a data set.
 
@@ -141,17 +158,17 @@ class Training:
 
         if warmup:
             svi.objective.kl_weight = LinearWarmup(steps=warmup * self.steps_per_epoch)
-            svi.objective.beta.fill_(svi.objective._beta_at(0))
 
         for module in modules_of(svi.model, svi.guide, svi.objective):
             module.to(self.device)
 
-        self.sites = self._place("train")
+        self.feed = self._place("train")
         if not svi.prepared:
             # A batch may be drawn: dynamic binarization takes noise.
             with preserving(svi.model, svi.guide):
                 svi.prepare(**self._batch(torch.arange(min(batch_size, self.size))))
-        self.scheduler = None if scheduler is None else scheduler(svi.optimizer)
+        players = svi.players if scheduler is not None else []
+        self.schedulers = [scheduler(player.optimizer) for player in players]  # type: ignore[misc]
         self.check_data()
 
     @property
@@ -172,6 +189,7 @@ class Training:
         off = pyro.validation_enabled(False)
 
         with torch.random.fork_rng(devices=cuda), Progress(self) as progress, off:
+            self._plan()
             while self.epoch < self.epochs and not self.out_of_patience:
                 self._epoch(progress)
 
@@ -206,12 +224,10 @@ class Training:
         else:
             self._restore_random()
 
-        for rows in order.split(self.batch_size)[self.position :]:
-            self._last = self._batch(rows)
-            loss = self.svi.step(**self._last)
-            self._add(len(rows), loss=loss, **self.svi.metrics)
-            self.position += 1
-            progress.step(len(rows))
+        for batches in self._chunks(order):
+            self._step(batches)
+            self.position += len(batches)
+            progress.step(batches.numel())
 
             if self.stop is not None:
                 self.elapsed += time.perf_counter() - start
@@ -228,13 +244,47 @@ class Training:
         if self.on_epoch is not None:
             self.on_epoch(self)
 
+    def _plan(self) -> None:
+        # What is compiled is compiled for whole batches, before the first step: a resumed training
+        # compiles the same.
+        rows = torch.arange(self.batch_size, device=self.device)
+        planned = self.epochs * self.steps_per_epoch
+
+        if self.feed is not None:
+            self.svi.plan(planned, self.feed, rows)
+        else:
+            with preserving(self.svi.model, self.svi.guide):
+                batch = self._batch(rows)
+            self.svi.plan(planned, None, **batch)
+
+    def _chunks(self, order: Tensor) -> list[Tensor]:
+        # The rows of steps that are taken together, each with shape (S, B), from the position on.
+        whole = order[: self.size - self.size % self.batch_size].view(-1, self.batch_size)
+        rest = order[whole.numel() :].unsqueeze(0)
+        several = self.svi.several if self.feed is not None else 1
+        left = [*whole[self.position :].split(several)] if self.position < len(whole) else []
+        return [*left, *([rest] if rest.numel() else [])]
+
+    def _step(self, batches: Tensor) -> None:
+        self._last = batches[-1]
+
+        if self.feed is not None:
+            means = self.svi.run(self.feed, batches)
+        else:
+            loss = self.svi.step(**self._batch(batches[0]))
+            means = {"loss": loss, **self.svi.metrics}
+
+        self._add(batches.shape[1], **means)
+
     def _row(self, start: float) -> Row:
         means = {name: float(total) / self.size for name, total in self.sums.items()}
         if not math.isfinite(means["loss"]):
             # Off the CPU, steps do not wait to look at their loss.
             raise NonFiniteError(
                 f"The loss is not finite in epoch {self.epoch + 1}, by step {self.svi.steps}: "
-                + explain(self.svi.model, self.svi.guide, self._last, self.svi.parameters)
+                + explain(
+                    self.svi.model, self.svi.guide, self._batch(self._last), self.svi.parameters
+                )
             )
         row = {
             "epoch": self.epoch + 1,
@@ -263,7 +313,8 @@ class Training:
     def _add(self, n: int, **means: Tensor) -> None:
         for name, mean in means.items():
             total = self.sums.get(name)
-            mean = n * (mean.detach() if mean.device.type == "mps" else mean.detach().double())
+            mean = mean.detach() if mean.device.type == "mps" else mean.detach().double()
+            mean = n * mean.sum()
             self.sums[name] = mean if total is None else total + mean
 
     def _judge(self, row: Row) -> None:
@@ -273,26 +324,25 @@ class Training:
             self.best = row
 
     def _schedule(self, row: Row) -> None:
-        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            self.scheduler.step(-judged(row))
-        elif self.scheduler is not None:
-            self.scheduler.step()
+        for scheduler in self.schedulers:
+            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                scheduler.step(-judged(row))
+            else:
+                scheduler.step()
 
-    def _place(self, split: str) -> dict[str, Tensor] | None:
+    def _place(self, split: str) -> Feed | None:
         # Data that fit live on the device, as they are stored: small.
         sites = dict(self.data[split].sites)
         if not fits(sum(t.nbytes for t in sites.values()), self.device):
             return None
 
-        return {name: t.to(self.device) for name, t in sites.items()}
+        return Feed(self.data, {name: t.to(self.device) for name, t in sites.items()})
 
     def _batch(self, rows: Tensor) -> dict[str, Tensor]:
-        if self.sites is None:
+        if self.feed is None:
             return self.data.batch("train", rows.cpu(), device=self.device)
 
-        rows = rows.to(self.device)
-        sites = {name: t.index_select(0, rows) for name, t in self.sites.items()}
-        return {**self.data.draw(sites), "index": rows}
+        return self.feed(rows.to(self.device))
 
     def _save_random(self) -> None:
         self.random = {"cpu": torch.get_rng_state()}

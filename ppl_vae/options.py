@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -42,6 +42,8 @@ def training(
     warmup: int | None = None,
     patience: int | None = None,
     clip: float | None = None,
+    compile: Literal["auto", "off", "fx", "inductor", "cudagraph"] | None = None,
+    precision: Literal["float32", "tf32", "bf16"] | None = None,
 ) -> None:
     r"""How an experiment is trained; what is not given is the experiment's own.
 
@@ -55,6 +57,9 @@ def training(
         warmup: The number of epochs over which the KL weight rises from 0 to 1.
         patience: The number of epochs without a better validation ELBO after which to stop.
         clip: The largest norm of the gradient.
+        compile: How steps are taken: off (through Pyro each time), fx (its operations replayed),
+            inductor (compiled), cudagraph (one launch a step), or auto (by the number of steps).
+        precision: The precision of matrix products: float32, tf32 (CUDA) or bf16.
     """
 
 

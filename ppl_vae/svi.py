@@ -1,8 +1,10 @@
-r"""Stochastic variational inference: one step."""
+r"""Stochastic variational inference: one step, or several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,15 +13,23 @@ from torch import Tensor, nn
 
 from .modules import evaluating, modules_of, preserving
 from .nonfinite import NonFiniteError, explain
-from .objectives import ELBO, Estimate, Objective, as_objective
+from .objectives import ELBO, Estimate, Objective, Role, as_objective
 from .optimizer import Optimizer, build_optimizer
-from .weights import Arguments, Program
+from .player import Player
+from .precision import PRECISIONS, check_precision, products, programs
+from .staging import BACKENDS, choose
+from .steps import Feed, FusedSteps, GradientSteps, GraphedSteps, Row, Setting, Stopped, Way
+from .weights import Arguments, Program, call
 
 __all__ = ["SVI"]
 
 
 class SVI:
-    r"""Follows the gradient of an objective, as :class:`pyro.infer.SVI`, but per datum.
+    r"""Follows the gradient of an objective, as :class:`pyro.infer.SVI`, but per datum and staged.
+
+    The programs are run through Pyro once for each shape of their batches; afterwards the graph of
+    what they did is replayed, or compiled, which gives the same numbers and is faster. A program
+    that cannot be staged runs as it is, and a warning says why.
 
     Example:
         >>> from functools import partial
@@ -30,6 +40,8 @@ class SVI:
         >>> svi = SVI(model, Amortized(model.posterior), partial(torch.optim.Adam, lr=1e-2))
         >>> svi.step(x).shape
         torch.Size([])
+        >>> svi.backend
+        'fx'
 
     References:
         | Stochastic Variational Inference (Hoffman et al., 2013)
@@ -39,12 +51,18 @@ class SVI:
         model: The program :math:`p(x, z)`; any callable of Pyro.
         guide: The program :math:`q(z \mid x)`; any callable of Pyro.
         optimizer: An optimizer of torch, a function that builds one from parameters, or an
-            optimizer of Pyro.
+            optimizer of Pyro. Adam and AdamW that are built here use their fused kernel, unless
+            they are told otherwise.
         objective: An objective of this library or of Pyro; the ELBO if None.
         clip: The largest norm of the gradient, above which it is scaled down.
+        compile: ``"off"`` runs the programs at each step; ``"fx"`` replays their operations, to
+            the bit; ``"inductor"`` compiles them, equal up to rounding; ``"cudagraph"`` puts
+            the compiled step into one CUDA graph; ``"auto"`` picks one before the first step, by
+            the shapes and the planned number of steps.
+        precision: ``"float32"``, or on a GPU ``"tf32"`` or ``"bf16"`` for the networks.
 
     Raises:
-        ValueError: If ``clip`` is not positive.
+        ValueError: If ``clip`` is not positive, or ``compile`` or ``precision`` is unknown.
     """
 
     def __init__(
@@ -55,67 +73,149 @@ class SVI:
         objective: Any = None,
         *,
         clip: float | None = None,
+        compile: str = "auto",
+        precision: str = "float32",
     ) -> None:
         if clip is not None and clip <= 0:
             raise ValueError(f"The largest norm of the gradient must be positive, got {clip}.")
+        if compile not in BACKENDS:
+            raise ValueError(f"compile is one of {', '.join(BACKENDS)}, got {compile!r}.")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}.")
 
         self.model = model
         self.guide = guide
         self.objective: Objective = ELBO() if objective is None else as_objective(objective)
         self.clip = clip
+        self.compile = compile
+        self.precision = precision
         self.steps = 0
         self.metrics: dict[str, Tensor] = {}
         r"""The terms of the true ELBO at the last step, in nats per datum."""
         self.parameters: dict[str, nn.Parameter] = {}
         r"""The parameters by name, once the first step has found them."""
+        self.players: list[Player] = []
+        r"""Who follows which gradient; one for all parameters, unless the objective has more."""
+        self.backend: str | None = None
+        r"""How steps are taken, once that is decided: off, fx, inductor or cudagraph."""
         self._build = optimizer
-        self._optimizer: torch.optim.Optimizer | None = None
+        self._bare: list[str] = []
+        self._ways: dict[int, tuple[Feed | None, Way]] = {}
 
     @property
     def prepared(self) -> bool:
-        r"""Whether the parameters are known, and the optimizer is built."""
-        return self._optimizer is not None
+        r"""Whether the parameters are known, and the optimizers are built."""
+        return bool(self.players)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        r"""The optimizer of all parameters.
+        r"""The optimizer of all parameters; of the first player's, if there are several.
 
         Raises:
             ValueError: Before the first step, or :meth:`prepare`, has found the parameters.
         """
-        if self._optimizer is None:
+        if not self.players:
             raise ValueError("The parameters are not known yet; call prepare(batch), or step.")
 
-        return self._optimizer
+        return self.players[0].optimizer
+
+    @property
+    def several(self) -> int:
+        r"""How many steps :meth:`run` is best asked for at once."""
+        return max((way.several for _, way in self._ways.values()), default=1)
+
+    @property
+    def reason(self) -> str | None:
+        r"""Why steps run eagerly or uncompiled although they should not, if they do."""
+        return next((way.reason for _, way in self._ways.values() if way.reason), None)
 
     def prepare(self, *args: Any, **batch: Any) -> None:
-        r"""Finds the parameters and builds the optimizer, from one run of the programs.
+        r"""Finds the parameters and builds the optimizers, from one run of the programs.
 
         The first step does it by itself. Random states and buffers are left as they were.
         """
-        programs = self.model, self.guide
-        with preserving(*programs), torch.no_grad(), poutine.trace(param_only=True) as trace:
-            self.objective.estimate(*programs, *args, **batch)
+        pair = self.model, self.guide
+        with preserving(*pair), torch.no_grad(), poutine.trace(param_only=True) as trace:
+            self.objective.estimate(*pair, *args, **batch)
+        with preserving(*pair), torch.no_grad(), poutine.trace(param_only=True) as guided:
+            call(self.guide, Arguments(args, batch))
 
+        roles = {"model": self.model, "guide": self.guide, "objective": self.objective}
         named = {
-            f"{role}.{name}": parameter
-            for role, program in (("model", self.model), ("guide", self.guide))
+            f"{role}.{name}": (role, parameter)
+            for role, program in roles.items()
             for module in modules_of(program)
             for name, parameter in module.named_parameters()
         }
         for name, site in trace.trace.nodes.items():
             value: Any = site["value"]
-            named[f"param.{name}"] = (
-                value.unconstrained() if hasattr(value, "unconstrained") else value
-            )
+            value = value.unconstrained() if hasattr(value, "unconstrained") else value
+            named[f"param.{name}"] = ("guide" if name in guided.trace else "model"), value
 
         seen: dict[int, str] = {}
-        for name, parameter in named.items():
+        for name, (_, parameter) in named.items():
             if parameter.requires_grad:
                 seen.setdefault(id(parameter), name)
 
-        self.parameters = {name: named[name] for name in seen.values()}
-        self._optimizer = build_optimizer(self._build, list(self.parameters.values()))
+        self.parameters = {name: named[name][1] for name in seen.values()}
+        self._bare = [name.removeprefix("param.") for name in seen.values() if name.startswith("param.")]
+        owners: dict[str, set[str]] = {name: set() for name in self.parameters}
+        for role, parameter in named.values():
+            if id(parameter) in seen:
+                owners[seen[id(parameter)]].add(role)
+        self.players = self._cast(owners)
+
+    def _cast(self, owners: dict[str, set[str]]) -> list[Player]:
+        # Each player gets the parameters of its roles that none before it has.
+        roles = self.objective.players()
+        build = self._build
+        if len(roles) > 1 and isinstance(build, torch.optim.Optimizer):
+            raise ValueError(
+                f"{type(self.objective).__name__} has {len(roles)} players with an optimizer each; "
+                "give a function that builds one, such as partial(torch.optim.Adam, lr=1e-3)."
+            )
+
+        left = dict(self.parameters)
+        players = []
+        for role in roles:
+            held = {name: p for name, p in left.items() if owners[name] & set(role.trains)}
+            left = {name: p for name, p in left.items() if name not in held}
+            players.append(self._player(role, held))
+
+        return players
+
+    def _player(self, role: Role, held: dict[str, nn.Parameter]) -> Player:
+        parameters = list(held.values())
+        optimizer = build_optimizer(self._build, parameters)
+        device = parameters[0].device
+        check_precision(self.precision, device)
+        return Player(
+            role.name,
+            held,
+            optimizer,
+            partial(role.estimate, self.model, self.guide),
+            self.clip,
+            partial(programs, self.precision, device),
+        )
+
+    def plan(self, steps: int, feed: Feed | None = None, /, *args: Any, **batch: Any) -> str:
+        r"""Decides how steps are taken, and captures or compiles the programs before the first.
+
+        :func:`~ppl_vae.fit` calls it; without it, the first step decides, not knowing how many
+        are to come.
+
+        Arguments:
+            steps: The number of steps to come.
+            feed: A function from tensors to a batch, as for :meth:`run`; None for :meth:`step`.
+            args: What steps will be called with, by position.
+            batch: What steps will be called with, by name.
+
+        Returns:
+            The way: ``"off"``, ``"fx"``, ``"inductor"`` or ``"cudagraph"``.
+        """
+        self._way(feed, Arguments(args, batch), steps)
+        assert self.backend is not None
+        return self.backend
 
     def step(self, *args: Any, **batch: Any) -> Tensor:
         r"""Takes one step.
@@ -132,32 +232,29 @@ class SVI:
             NonFiniteError: If the loss is not finite (on a CPU, where looking costs nothing); the
                 parameters are left as they were.
         """
-        if self._optimizer is None:
-            self.prepare(*args, **batch)
+        (row,) = self._take(None, [Arguments(args, batch)])
+        self.metrics = {name: value for name, value in row.items() if name != "loss"}
+        return row["loss"]
 
-        watched = next(iter(self.parameters.values())).device.type == "cpu"
-        random = torch.get_rng_state() if watched else None
+    def run(self, feed: Feed, inputs: Tensor) -> dict[str, Tensor]:
+        r"""Takes several steps, the batches of which are made where the programs run.
 
-        try:
-            estimate = self._gradient(*args, **batch)
-        except (ValueError, RuntimeError) as error:
-            # Validation, or a factorization, may refuse such parameters before there is a loss.
-            if watched and not all(p.isfinite().all() for p in self.parameters.values()):
-                raise NonFiniteError(self._explain(random, *args, **batch)) from error
-            raise
+        It does what :meth:`step` does ``S`` times on the batches ``feed(inputs[s])``, but making
+        the batch (picking rows, binarizing) is captured with the step.
 
-        loss = estimate.loss.detach() / estimate.size
+        Arguments:
+            feed: A function of a tensor to the batch, by name; always the same object.
+            inputs: What it is called with, with shape ``(S, *)``, such as indices of rows.
 
-        if watched and not loss.isfinite():
-            raise NonFiniteError(self._explain(random, *args, **batch))
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters.values(), self.clip)
+        Returns:
+            The losses and the metrics before each step, each with shape ``(S,)``.
 
-        self.optimizer.step()
-        self.objective.advance()
-        self.steps += 1
-        self.metrics = estimate.metrics
-        return loss
+        Raises:
+            NonFiniteError: As :meth:`step`.
+        """
+        rows = self._take(feed, [Arguments((part,), {}) for part in inputs.unbind()])
+        self.metrics = {name: value for name, value in rows[-1].items() if name != "loss"}
+        return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
     def evaluate(self, *args: Any, **batch: Any) -> Estimate:
         r"""Returns loss and metrics, in evaluation mode and without gradient."""
@@ -169,24 +266,96 @@ class SVI:
         estimate = self.evaluate(*args, **batch)
         return estimate.loss / estimate.size
 
-    def _gradient(self, *args: Any, **batch: Any) -> Estimate:
-        self.optimizer.zero_grad(set_to_none=True)
-        estimate = self.objective.estimate(self.model, self.guide, *args, **batch)
+    def _take(self, feed: Feed | None, calls: Sequence[Arguments]) -> list[Row]:
+        way = self._way(feed, calls[0])
 
-        if estimate.loss.requires_grad:
-            (estimate.loss / estimate.size).backward()
-        else:
-            # Some of Pyro's objectives have added the gradient of the sum already.
-            for parameter in self.parameters.values():
-                if parameter.grad is not None:
-                    parameter.grad /= estimate.size
+        try:
+            with products(self.precision):
+                rows = way.take(calls)
+        except Stopped as stopped:
+            done, failed = stopped.index, calls[stopped.index]
+            self.steps += done
+            raise NonFiniteError(self._explain(feed, failed, stopped.random)) from None
+        except (ValueError, RuntimeError) as error:
+            # Validation, or a factorization, may refuse such parameters before there is a loss.
+            if not all(p.isfinite().all() for p in self.parameters.values()):
+                raise NonFiniteError(self._explain(feed, calls[0], None)) from error
+            raise
 
-        return estimate
+        self.steps += len(rows)
+        return rows
 
-    def _explain(self, random: Tensor | None, *args: Any, **batch: Any) -> str:
+    def _way(self, feed: Feed | None, given: Arguments, planned: int | None = None) -> Way:
+        if id(feed) in self._ways:
+            return self._ways[id(feed)][1]
+
+        if not self.prepared:
+            with preserving(self.model, self.guide):
+                args, batch = _batch(feed, given)
+                self.prepare(*args, **batch)
+
+        setting = Setting(
+            (self.model, self.guide), self.objective, self.players, feed, self._bare
+        )
+        with products(self.precision):
+            way = self._choose(setting, given, planned)
+
+        self._ways[id(feed)] = feed, way
+        return way
+
+    def _choose(self, setting: Setting, given: Arguments, planned: int | None) -> Way:
+        known = self.backend or self.compile
+        if known == "off":
+            self.backend = known
+            return GradientSteps(setting, "off")
+
+        replayed = GradientSteps(setting, "fx", self._patience(planned))
+        if known == "auto":
+            known = self._pick(replayed, given, planned)
+        way: Way = replayed
+
+        if known in ("inductor", "cudagraph"):
+            # What cannot be captured is found out here, once.
+            replayed.stage(given)
+            if replayed.reason is not None:
+                known = "off"
+        if known == "cudagraph":
+            known = "cudagraph" if GraphedSteps.takes(setting) else "inductor"
+
+        if known == "off":
+            way = replayed
+        elif known == "cudagraph":
+            way = GraphedSteps(setting, "inductor")
+        elif known == "inductor" and FusedSteps.takes(setting):
+            way = FusedSteps(setting, replayed)
+        elif known == "inductor":
+            way = GradientSteps(setting, "inductor")
+
+        self.backend = known
+        way.stage(given)
+        return way
+
+    def _patience(self, planned: int | None) -> int:
+        # A graph is not worth its capture where only a step or two are taken.
+        return 2 if self.compile == "auto" and (planned is None or planned < 100) else 0
+
+    def _pick(self, way: GradientSteps, given: Arguments, planned: int | None) -> str:
+        device = self.players[0].parameters[0].device
+
+        if device.type == "cpu" and (planned is None or planned < 100):
+            return "fx"
+
+        graph = way.passes[0].graph(*given.args, **given.kwargs)
+        return "off" if graph is None else choose(graph, planned, device)
+
+    def _explain(self, feed: Feed | None, failed: Arguments, random: Tensor | None) -> str:
         with torch.random.fork_rng(devices=[]) if random is not None else nullcontext():
             if random is not None:
                 torch.set_rng_state(random)
-            cause = explain(self.model, self.guide, Arguments(args, batch), self.parameters)
+            cause = explain(self.model, self.guide, _batch(feed, failed), self.parameters)
 
         return f"The loss is not finite at step {self.steps + 1}: {cause}"
+
+
+def _batch(feed: Feed | None, given: Arguments) -> Arguments:
+    return given if feed is None else Arguments((), feed(*given.args, **given.kwargs))

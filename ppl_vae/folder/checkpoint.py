@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..fit import Training
 from ..modules import modules_of
+from ..player import Player
 from ..svi import SVI
 from .atomic import write_bytes
 
@@ -51,15 +52,10 @@ def snapshot(training: Training, *, full: bool = True) -> Snapshot:
     state: dict[str, Any] = {"epoch": training.epoch, "full": full}
 
     if full:
-        packed = svi.optimizer.state_dict()
-        slots: dict[str, dict[str, Any]] = {}
-
-        for i, slot in packed["state"].items():
-            for key, value in slot.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{i}.{key}"] = value
-                else:
-                    slots.setdefault(str(i), {})[key] = value
+        players = {}
+        for player in svi.players:
+            players[player.name], more = _optimizer(player)
+            tensors |= more
 
         # Between epochs these are of no more use: the next begins with its own.
         if training.position:
@@ -72,15 +68,33 @@ def snapshot(training: Training, *, full: bool = True) -> Snapshot:
             "steps": svi.steps,
             "history": training.history,
             "best": training.best,
-            "groups": [
-                {k: float(v) if isinstance(v, Tensor) else v for k, v in group.items()}
-                for group in packed["param_groups"]
-            ],
-            "slots": slots,
-            "scheduler": None if training.scheduler is None else training.scheduler.state_dict(),
+            "players": players,
+            # What is compiled, and for which shape: the same again after resuming.
+            "compile": {"backend": svi.backend, "batch_size": training.batch_size},
+            "schedulers": [scheduler.state_dict() for scheduler in training.schedulers],
         }
 
     return _deduplicate(tensors, state)
+
+
+def _optimizer(player: Player) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    # The optimizer of a player: numbers, and tensors by name.
+    packed = player.optimizer.state_dict()
+    slots: dict[str, dict[str, Any]] = {}
+    tensors = {}
+
+    for i, slot in packed["state"].items():
+        for key, value in slot.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{player.name}.{i}.{key}"] = value
+            else:
+                slots.setdefault(str(i), {})[key] = value
+
+    groups = [
+        {k: float(v) if isinstance(v, Tensor) else v for k, v in group.items()}
+        for group in packed["param_groups"]
+    ]
+    return {"groups": groups, "slots": slots}, tensors
 
 
 def write(path: Path, content: Snapshot) -> None:
@@ -151,23 +165,25 @@ def restore(training: Training, content: Snapshot, source: Path) -> None:
         raise ValueError(f"{source} holds weights alone; resume from last.safetensors.")
 
     restore_weights(training.svi, tensors, source)
-    slots: dict[int, dict[str, Any]] = {int(i): dict(s) for i, s in state["slots"].items()}
 
-    for name, t in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, key = name.split(".", 2)
+    for player in training.svi.players:
+        packed = state["players"][player.name]
+        slots = {int(i): dict(s) for i, s in packed["slots"].items()}
+        for name, t in _strip(tensors, f"optimizer.{player.name}.").items():
+            i, key = name.split(".", 1)
             slots.setdefault(int(i), {})[key] = t
+        player.optimizer.load_state_dict({"state": slots, "param_groups": packed["groups"]})
 
-    training.svi.optimizer.load_state_dict({"state": slots, "param_groups": state["groups"]})
     training.svi.steps = state["steps"]
+    training.svi.backend = state["compile"]["backend"]
     training.epoch, training.position = state["epoch"], state["position"]
     training.elapsed = state["elapsed"]
     training.history, training.best = state["history"], state["best"]
     training.random = _strip(tensors, "random.")
     training.sums = {k: t.to(training.device) for k, t in _strip(tensors, "sums.").items()}
 
-    if training.scheduler is not None:
-        training.scheduler.load_state_dict(state["scheduler"])
+    for scheduler, packed in zip(training.schedulers, state["schedulers"], strict=True):
+        scheduler.load_state_dict(packed)
 
 
 def _packed(value: Any) -> Any:

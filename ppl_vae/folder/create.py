@@ -24,7 +24,7 @@ from .userfile import digest
 
 __all__ = ["Plan", "build", "check_free"]
 
-FIELDS = ("epochs", "batch_size", "warmup", "patience", "clip")
+FIELDS = ("epochs", "batch_size", "warmup", "patience", "clip", "compile", "precision")
 
 
 @dataclass(frozen=True)

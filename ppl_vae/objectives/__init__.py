@@ -1,6 +1,6 @@
 r"""One objective per file, each a :class:`pyro.infer.ELBO`."""
 
-from .base import Estimate, Objective
+from .base import Estimate, Objective, Role
 from .elbo import ELBO
 from .iwae import IWAE
 from .mean_field_elbo import MeanFieldELBO
@@ -15,6 +15,7 @@ __all__ = [
     "MeanFieldELBO",
     "Objective",
     "PyroObjective",
+    "Role",
     "Schedule",
     "as_objective",
 ]

@@ -8,6 +8,7 @@ gradient. Its value is Pyro's: the sum over the batch, in nats, times the scale 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pyro.infer
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from ..weights import Arguments, Program, Weights, log_weights, plate_depth
 from .schedule import Schedule
 
-__all__ = ["Estimate", "Objective", "with_gradient"]
+__all__ = ["Estimate", "Objective", "Role", "with_gradient"]
 
 
 class Estimate(NamedTuple):
@@ -33,6 +34,18 @@ class Estimate(NamedTuple):
     r"""The number of data that ``loss`` is a sum over: :math:`N` if a minibatch is scaled up."""
 
 
+class Role(NamedTuple):
+    r"""The part of a player in an objective: what it trains, and the loss that it lowers."""
+
+    name: str
+    r"""The name of the player."""
+    trains: tuple[str, ...]
+    r"""Whose parameters it holds: of ``"model"``, ``"guide"`` and ``"objective"``. Parameters that
+    several players would hold belong to the first."""
+    estimate: Callable[..., Estimate]
+    r"""A function of ``(model, guide, *args, **kwargs)`` to its loss."""
+
+
 class Objective(pyro.infer.ELBO, nn.Module):
     r"""A loss over pairs of programs.
 
@@ -42,7 +55,8 @@ class Objective(pyro.infer.ELBO, nn.Module):
     To write a new one, subclass it, tell the bound and its reference in the docstring, and return
     the loss of :class:`~ppl_vae.weights.Weights` from :meth:`loss_of`, as a tensor that
     gradients flow through. Bounds for each datum ask for ``weights.log_weight``, which refuses
-    programs that have none.
+    programs that have none. One that trains its parts against each other returns a
+    :class:`Role` for each of them from :meth:`players`.
 
     Arguments:
         particles: The number :math:`K` of draws for each datum.
@@ -77,17 +91,25 @@ class Objective(pyro.infer.ELBO, nn.Module):
         )
         self.particles = particles
         self.vectorized = vectorized
-        self.kl_weight = kl_weight
         self.depth = max_plate_nesting
+        self._clock = _Clock(kl_weight)
         # The step and the weight at it are tensors, so that a captured loss follows them.
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("beta", torch.tensor(self._beta_at(0)))
-        # The same step for Python, so that schedules do not wait for the device.
-        self._count = 0
         self.register_load_state_dict_post_hook(_recount)
 
     step: Tensor
     beta: Tensor
+
+    @property
+    def kl_weight(self) -> float | Schedule:
+        r"""The weight :math:`\beta`, or its schedule; it may be changed during a training."""
+        return self._clock.kl_weight
+
+    @kl_weight.setter
+    def kl_weight(self, kl_weight: float | Schedule) -> None:
+        self._clock.kl_weight = kl_weight
+        self.beta.fill_(self._beta_at(self._clock.count))
 
     @abstractmethod
     def loss_of(self, weights: Weights) -> Tensor:
@@ -107,6 +129,13 @@ class Objective(pyro.infer.ELBO, nn.Module):
             metrics=elbo_terms(weights),
             size=weights.n * weights.scale,
         )
+
+    def players(self) -> list[Role]:
+        r"""The players, in the order of their steps: one that trains all by default."""
+        return [Role("all", ("model", "guide", "objective"), self.estimate)]
+
+    eager: str | None = None
+    r"""Why the loss cannot be captured, if it cannot."""
 
     def weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Weights:
         r"""Draws the weights of a batch."""
@@ -139,10 +168,10 @@ class Objective(pyro.infer.ELBO, nn.Module):
     def advance(self) -> None:
         r"""Moves schedules on by one step; :class:`~ppl_vae.svi.SVI` calls it after each."""
         self.step += 1
-        self._count += 1
+        self._clock.count += 1
 
         if isinstance(self.kl_weight, Schedule):
-            self.beta.fill_(self._beta_at(self._count))
+            self.beta.fill_(self._beta_at(self._clock.count))
 
     def differentiable_loss(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
@@ -178,8 +207,20 @@ class Objective(pyro.infer.ELBO, nn.Module):
         return f"particles={self.particles}, kl_weight={self.kl_weight}"
 
 
+class _Clock:
+    r"""What Python knows of a schedule, so that it does not wait for the device.
+
+    It is an object of its own: an attribute of the objective that changes would look like
+    another program.
+    """
+
+    def __init__(self, kl_weight: float | Schedule) -> None:
+        self.kl_weight = kl_weight
+        self.count = 0
+
+
 def _recount(objective: Objective, _: Any) -> None:
-    objective._count = int(objective.step)
+    objective._clock.count = int(objective.step)
 
 
 def elbo_terms(weights: Weights) -> dict[str, Tensor]:

@@ -30,6 +30,9 @@ class PyroObjective(Objective):
         super().__init__(particles=elbo.num_particles, vectorized=elbo.vectorize_particles)
         self.elbo: Any = elbo
 
+        if not hasattr(elbo, "differentiable_loss"):
+            self.eager = f"{type(elbo).__name__} of Pyro adds to the gradients by itself"
+
     def loss_of(self, weights: Weights) -> Tensor:
         raise NotImplementedError("Pyro's objectives read traces themselves.")
 

@@ -1,0 +1,108 @@
+r"""Who follows which gradient: parameters, a loss, and an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .objectives import Estimate
+from .staging import Adam
+
+__all__ = ["Player"]
+
+
+class Player:
+    r"""Some of the parameters, the loss whose gradient they follow, and their optimizer.
+
+    Most objectives have one player, which holds all parameters.
+
+    Arguments:
+        name: The name.
+        parameters: The parameters by name.
+        optimizer: Their optimizer.
+        estimate: A function from a batch to the loss and the metrics.
+        clip: The largest norm of the gradient, above which it is scaled down.
+        precision: A function to the context in which the loss is computed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        estimate: Callable[..., Estimate],
+        clip: float | None,
+        precision: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.name = name
+        self.names = list(parameters)
+        self.parameters = list(parameters.values())
+        self.optimizer = optimizer
+        self.estimate = estimate
+        self.clip = clip
+        self.precision = precision
+
+    @property
+    def adam(self) -> Adam | None:
+        r"""The optimizer on raw tensors, where it is the fused Adam."""
+        return Adam(self.optimizer) if Adam.takes(self.optimizer) else None
+
+    def gradient(self, *args: Any, **batch: Any) -> dict[str, Any]:
+        r"""Returns the loss in nats per datum, the metrics, and the gradient; it changes nothing.
+
+        All that comes back is tensors, so that it can be captured.
+        """
+        for parameter in self.parameters:
+            parameter.grad = None
+
+        with self.precision():
+            estimate = self.estimate(*args, **batch)
+
+        loss = estimate.loss / estimate.size
+        gradients: Sequence[Tensor | None]
+
+        if loss.requires_grad:
+            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            gradients = [
+                None if g is None else _laid_out(g, p)
+                for p, g in zip(self.parameters, found, strict=True)
+            ]
+        else:
+            # Some of Pyro's objectives have added the gradient of the sum already.
+            gradients = [None if p.grad is None else p.grad / estimate.size for p in self.parameters]
+
+        return {
+            "loss": loss.detach(),
+            "metrics": estimate.metrics,
+            "gradients": self._clipped(gradients),
+        }
+
+    def update(self, gradients: Sequence[Tensor | None]) -> None:
+        r"""Takes a step along a gradient, and leaves it with the parameters."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+        if self.adam is None:
+            self.optimizer.step()
+        else:
+            self.adam.update(self.parameters, gradients)
+
+    def _clipped(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        if self.clip is None:
+            return list(gradients)
+
+        norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+        factor = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+        return [None if g is None else g * factor for g in gradients]
+
+
+def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+    # Fused kernels walk through memory: the gradient has to lie as the parameter does.
+    if gradient.stride() == parameter.stride():
+        return gradient
+
+    return torch.empty_like(parameter).copy_(gradient)

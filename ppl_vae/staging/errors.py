@@ -1,0 +1,68 @@
+r"""Why a program cannot be staged, in one sentence."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+import traceback
+import warnings
+from pathlib import Path
+
+__all__ = ["StagingError", "reason_of", "warn"]
+
+PACKAGE = Path(__file__).resolve().parent.parent
+LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib"))
+
+
+class StagingError(RuntimeError):
+    r"""A program cannot be captured or compiled; the message says what in it cannot."""
+
+
+def reason_of(error: BaseException) -> str:
+    r"""Says what in a program made its capture fail, and in which line of it.
+
+    Example:
+        >>> reason_of(StagingError("it reads the clock"))
+        'it reads the clock'
+    """
+    text = " ".join(str(error).split())
+
+    if isinstance(error, StagingError):
+        reason = text
+    elif "data-dependent control flow" in text or "Cannot call item()" in text:
+        reason = "it reads a value of a tensor in Python, as a data-dependent branch does"
+    else:
+        reason = f"{type(error).__name__}: {_first_sentence(text)}"
+
+    return reason + _where(error)
+
+
+def warn(message: str) -> None:
+    r"""Warns at the line, outside of this library, that led here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(str(PACKAGE)):
+        frame, level = frame.f_back, level + 1
+
+    warnings.warn(message, stacklevel=level - 1)
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0][:200].rstrip(".")
+
+
+def _where(error: BaseException) -> str:
+    # The innermost line of the user's, else of the programs'; not of the machinery.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)]
+    own = [frame for frame in frames if _is_program(frame.filename)]
+
+    if not own:
+        return ""
+
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})"
+
+
+def _is_program(filename: str) -> bool:
+    path = str(Path(filename).resolve()) if not filename.startswith("<") else filename
+    inside = path.startswith(f"{PACKAGE}/")
+    return not inside and not path.startswith((*LIBRARIES, sys.base_prefix, "<frozen", "<eval_"))

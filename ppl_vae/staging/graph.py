@@ -1,0 +1,181 @@
+r"""Capturing a function of tensors as a graph of ATen operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from .errors import StagingError
+
+__all__ = ["Graph", "Result", "capture", "restoring"]
+
+ATEN = torch.ops.aten
+
+
+class Graph:
+    r"""A captured function: a flat list of tensors in, a flat list of tensors out.
+
+    Arguments:
+        module: The graph, as a module of :mod:`torch.fx` that takes the tensors ``state``, then
+            the inputs.
+        state: The tensors that the function found by itself: parameters, buffers, constants. They
+            are inputs of the graph, so that in-place changes reach it, in both directions.
+        result: How the outputs make up what the function returned.
+    """
+
+    def __init__(self, module: GraphModule, state: list[Tensor], result: Result) -> None:
+        self.module = module
+        self.state = state
+        self.result = result
+
+    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+        with torch.no_grad():
+            outputs: Sequence[Tensor] = self.module(*self.state, *inputs)
+        return outputs
+
+
+class Result:
+    r"""The shape of what a function returned: which parts are tensors, and all other parts."""
+
+    def __init__(self, value: Any) -> None:
+        leaves, self.spec = tree_flatten(value)
+        self.spec: TreeSpec
+        self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        self.slots = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
+
+    def fill(self, tensors: Sequence[Tensor]) -> Any:
+        r"""Returns the value with other tensors."""
+        rest = iter(tensors)
+        return tree_unflatten(
+            [next(rest) if slot is None else slot[0] for slot in self.slots], self.spec
+        )
+
+    def forget(self) -> Result:
+        r"""Lets go of the tensors."""
+        self.tensors = []
+        return self
+
+
+class _Guarded(TorchDispatchMode):
+    r"""Refuses operations whose results' shapes depend on data, where they stand in the program."""
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.dynamic_output_shape in op.tags and not _static_index(op, args):
+            name = str(op.name()).removeprefix("aten::").split(".")[0]
+            raise StagingError(
+                f"the shape of the result of {name} depends on data, as that of a boolean index "
+                "does; use torch.where"
+            )
+
+        return op(*args, **(kwargs or {}))
+
+
+def _static_index(op: Any, args: Any) -> bool:
+    if op is not ATEN.index.Tensor:
+        return False
+
+    return all(i is None or i.dtype not in (torch.bool, torch.uint8) for i in args[1])
+
+
+def capture(
+    function: Callable[..., Any], inputs: Sequence[Tensor], known: Sequence[Tensor]
+) -> Graph:
+    r"""Runs a function once, and returns the graph of what it did.
+
+    Random draws stay draws. All tensors that the function reads besides its inputs become inputs
+    too; the numbers of Python that it reads become constants.
+
+    Arguments:
+        function: The function; it may return nested tensors and other values.
+        inputs: What it is called with.
+        known: Tensors that it may read or change elsewhere.
+
+    Raises:
+        StagingError: If what it does depends on data in a way that a graph cannot tell.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    known = list({id(t): t for t in known}.values())
+    result: list[Result] = []
+
+    def flat(*tensors: Tensor) -> list[Tensor]:
+        with _Guarded():
+            result.append(Result(function(*tensors[len(known) :])))
+        return result[-1].tensors
+
+    with _unvalidated():
+        module: GraphModule = make_fx(flat, tracing_mode="real")(*known, *inputs)
+
+    found = _lift(module, len(known))
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return Graph(module, [*known, *found], result[-1].forget())
+
+
+def _lift(module: GraphModule, position: int) -> list[Tensor]:
+    # Tensors that were there before the capture become inputs, after the known ones. What is only
+    # copied out of its node is a literal of the program.
+    found: dict[int, tuple[Tensor, Node]] = {}
+    placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+    after = placeholders[position - 1] if position else None
+
+    for node in [node for node in module.graph.nodes if node.op == "get_attr"]:
+        value = getattr(module, str(node.target))
+        if not isinstance(value, Tensor) or _literal(node):
+            continue
+
+        if id(value) not in found:
+            first = next(iter(module.graph.nodes))
+            place = (
+                module.graph.inserting_after(after)
+                if after is not None
+                else module.graph.inserting_before(first)
+            )
+            with place:
+                after = module.graph.placeholder(f"found_{len(found)}")
+            found[id(value)] = value, after
+
+        node.replace_all_uses_with(found[id(value)][1])
+        module.graph.erase_node(node)
+
+    return [value for value, _ in found.values()]
+
+
+def _literal(node: Node) -> bool:
+    copies = ATEN.lift_fresh.default, ATEN.lift_fresh_copy.default
+    return all(user.target in copies for user in node.users)
+
+
+@contextmanager
+def _unvalidated() -> Iterator[None]:
+    # Checks of values look at data; the batches were checked before.
+    distribution = torch.distributions.Distribution
+    before = distribution._validate_args
+    distribution.set_default_validate_args(False)
+
+    try:
+        yield
+    finally:
+        distribution.set_default_validate_args(before)
+
+
+@contextmanager
+def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
+    r"""After it, random states and the given tensors are as before it."""
+    old = [t.detach().clone() for t in tensors]
+    cuda = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
+
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for t, value in zip(tensors, old, strict=True):
+                    t.copy_(value)

@@ -1,0 +1,399 @@
+r"""Ways of taking steps: each computes gradients and updates parameters, alike in every number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from .objectives import Objective
+from .player import Player
+from .staging import Adam, CudaGraph, Staged
+from .weights import Arguments, Program
+
+__all__ = ["Feed", "FusedSteps", "GradientSteps", "GraphedSteps", "Row", "Setting", "Stopped", "Way"]
+
+Feed = Callable[..., Mapping[str, Tensor]]
+Row = dict[str, Tensor]
+
+SMALL = 2**16
+r"""The number of parameters up to which an update is compiled into the step."""
+
+
+class Stopped(ArithmeticError):
+    r"""The loss of a step is not finite; the parameters are those before it.
+
+    Arguments:
+        index: The position of the step among those asked for.
+        random: The random state before the step, where it is known.
+    """
+
+    def __init__(self, index: int, random: Tensor | None = None) -> None:
+        super().__init__(index)
+        self.index = index
+        self.random = random
+
+
+class Setting:
+    r"""What a step works on.
+
+    Arguments:
+        programs: The model and the guide.
+        objective: The objective.
+        players: Who updates which parameters.
+        feed: A function from what steps are called with to a batch; None if it is the batch.
+        bare: The names of parameters in Pyro's store that no module has.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        objective: Objective,
+        players: Sequence[Player],
+        feed: Feed | None,
+        bare: Sequence[str],
+    ) -> None:
+        self.programs = list(programs)
+        self.objective = objective
+        self.players = list(players)
+        self.feed = feed
+        self.bare = list(bare)
+
+    def gradient(self, player: Player, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        r"""Returns loss, metrics and gradient of a player."""
+        if self.feed is not None:
+            args, kwargs = (), dict(self.feed(*args, **kwargs))
+
+        return player.gradient(*args, **kwargs)
+
+    def stored(self) -> list[tuple[Any, Any]]:
+        r"""Where Pyro keeps parameters that no module has."""
+        store = pyro.get_param_store()
+        return [(store.__dict__, "_params"), *((store._params, name) for name in self.bare)]
+
+    def stage(self, function: Callable[..., Any], backend: str, **options: Any) -> Staged:
+        r"""Stages a function of a batch."""
+        staged = Staged(
+            function,
+            [*self.programs, self.objective, self.feed],
+            backend=backend,
+            context=partial(pyro.validation_enabled, False),
+            **{"places": self.stored, **options},
+        )
+        staged.reason = self.objective.eager if backend != "off" else "it was asked not to be"
+        return staged
+
+
+class Way(ABC):
+    r"""A way of taking steps.
+
+    To write a new one, subclass it, and take a step on each of several batches in :meth:`take`,
+    with the numbers that :class:`GradientSteps` gives.
+    """
+
+    several = 1
+    r"""How many steps it is best asked for at once."""
+
+    @property
+    @abstractmethod
+    def reason(self) -> str | None:
+        r"""Why it is slower than it should be, if it is."""
+
+    @abstractmethod
+    def stage(self, given: Arguments) -> None:
+        r"""Captures and compiles what can be, for batches such as this one."""
+
+    @abstractmethod
+    def take(self, calls: Sequence[Arguments]) -> list[Row]:
+        r"""Takes a step on each batch, and returns the loss and the metrics of each.
+
+        Raises:
+            Stopped: If a loss is not finite, where looking at it costs nothing: on a CPU.
+        """
+
+
+class GradientSteps(Way):
+    r"""Gradients by the programs or their graphs, updates by the optimizers.
+
+    Arguments:
+        setting: What a step works on.
+        backend: ``"off"``, ``"fx"`` or ``"inductor"``.
+        patience: The number of batches of a shape that are run through the programs before their
+            graph is captured.
+    """
+
+    def __init__(self, setting: Setting, backend: str, patience: int = 0) -> None:
+        self.setting = setting
+        self.backend = backend
+        self.passes = [
+            setting.stage(partial(setting.gradient, player), backend, patience=patience)
+            for player in setting.players
+        ]
+
+    @property
+    def reason(self) -> str | None:
+        if self.backend == "off":
+            return None
+
+        return next((s.reason or s.slow for s in self.passes if s.reason or s.slow), None)
+
+    def stage(self, given: Arguments) -> None:
+        for staged in self.passes:
+            if not staged.patience:
+                staged.graph(*given.args, **given.kwargs)
+
+    def take(self, calls: Sequence[Arguments]) -> list[Row]:
+        return [self._step(i, call) for i, call in enumerate(calls)]
+
+    def _step(self, index: int, call: Arguments) -> Row:
+        watched = self.setting.players[0].parameters[0].device.type == "cpu"
+        row: Row = {}
+
+        for player, staged in zip(self.setting.players, self.passes, strict=True):
+            random = torch.get_rng_state() if watched else None
+            out = staged(*call.args, **call.kwargs)
+            if watched and not out["loss"].isfinite():
+                raise Stopped(index, random)
+
+            player.update(out["gradients"])
+            row |= _named(player, out, first=not row)
+
+        self.setting.objective.advance()
+        return row
+
+
+class FusedSteps(Way):
+    r"""The whole step, gradient and update, as one compiled graph; for small programs.
+
+    A step whose loss is not finite, and all after it, leave the parameters as they were.
+
+    Arguments:
+        setting: What a step works on; :meth:`takes` has to be true of it.
+        rest: Takes the steps on batches of other shapes, such as the last of an epoch.
+    """
+
+    def __init__(self, setting: Setting, rest: GradientSteps) -> None:
+        self.setting = setting
+        self.rest = rest
+        self.adams = [player.adam for player in setting.players]
+        first = setting.players[0].parameters[0]
+        self.good = torch.ones((), dtype=torch.bool, device=first.device)
+        self.rates = [_rates(player) for player in setting.players]
+        self.staged = setting.stage(
+            self._whole,
+            "inductor",
+            places=self._places,
+            settle=self._settle,
+            uncompiled=False,
+        )
+        self.names: list[str] = []
+
+    @staticmethod
+    def takes(setting: Setting) -> bool:
+        r"""Whether a setting is small enough, and its optimizers are the fused Adam on a CPU."""
+        parameters = [p for player in setting.players for p in player.parameters]
+        return (
+            sum(p.numel() for p in parameters) <= SMALL
+            and all(player.adam is not None for player in setting.players)
+            and all(p.device.type == "cpu" for p in parameters)
+        )
+
+    several = 32
+
+    @property
+    def reason(self) -> str | None:
+        return self.rest.reason or self.staged.reason
+
+    def stage(self, given: Arguments) -> None:
+        self.staged.graph(*given.args, **given.kwargs)
+
+    def take(self, calls: Sequence[Arguments]) -> list[Row]:
+        _follow(self.setting.players, self.rates)
+        first = calls[0]
+        run = self.staged.replay(*first.args, **first.kwargs)
+
+        if run is None:
+            return self.rest.take(calls)
+
+        outs = []
+        for call in calls:
+            (out,) = run(*self.staged.tensors(*call.args, **call.kwargs))
+            outs.append(out)
+            self.setting.objective.advance()
+
+        for player in self.setting.players:
+            player.optimizer._opt_called = True  # type: ignore[attr-defined]
+
+        return _rows(self, outs)
+
+    def _whole(self, *args: Any, **kwargs: Any) -> Tensor:
+        rows: Row = {}
+        good = self.good
+
+        for player, adam, rates in zip(
+            self.setting.players, self.adams, self.rates, strict=True
+        ):
+            out = self.setting.gradient(player, *args, **kwargs)
+            good = good & out["loss"].isfinite()
+            adam.inline(player.parameters, out["gradients"], rates, good)  # type: ignore[union-attr]
+            rows |= _named(player, out, first=not rows)
+
+        self.good.copy_(good)
+        self.names = list(rows)
+        return torch.stack([value.float() for value in rows.values()])
+
+    def _places(self) -> list[tuple[Any, Any]]:
+        places = [*self.setting.stored(), (self.__dict__, "good")]
+
+        for player, adam, rates in zip(
+            self.setting.players, self.adams, self.rates, strict=True
+        ):
+            places += [(rates, i) for i in rates]
+            for parameter in player.parameters:
+                state = adam.state(parameter)  # type: ignore[union-attr]
+                places += [(state, key) for key in ("step", "exp_avg", "exp_avg_sq")]
+
+        return places
+
+    def _settle(self) -> None:
+        # Adam's first steps tell only the sign of a gradient: rounding would look like a mistake.
+        with torch.no_grad():
+            for mapping, key in self._places():
+                if key in ("step", "exp_avg_sq"):
+                    mapping[key].fill_(1000.0 if key == "step" else 1.0)
+
+
+class GraphedSteps(Way):
+    r"""The whole step, draws, gradient and update, as one CUDA graph.
+
+    A step whose loss is not finite, and all after it, leave the parameters as they were.
+
+    Arguments:
+        setting: What a step works on; :meth:`takes` has to be true of it.
+        backend: ``"fx"`` or ``"inductor"``: what the graph's kernels are made by.
+    """
+
+    def __init__(self, setting: Setting, backend: str) -> None:
+        self.setting = setting
+        self.gradients = GradientSteps(setting, backend)
+        self.adams = [player.adam for player in setting.players]
+        device = setting.players[0].parameters[0].device
+        self.bad = torch.zeros((), device=device)
+        self.rates = [_rates(player) for player in setting.players]
+        self.graphs: dict[Any, tuple[CudaGraph, Any]] = {}
+        self.names: list[str] = []
+
+    @staticmethod
+    def takes(setting: Setting) -> bool:
+        r"""Whether all parameters are on one GPU, and the optimizers are the fused Adam."""
+        devices = {p.device for player in setting.players for p in player.parameters}
+        return (
+            len(devices) == 1
+            and all(device.type == "cuda" for device in devices)
+            and all(player.adam is not None for player in setting.players)
+        )
+
+    several = 16
+
+    @property
+    def reason(self) -> str | None:
+        return self.gradients.reason
+
+    def stage(self, given: Arguments) -> None:
+        self.gradients.stage(given)
+
+    def take(self, calls: Sequence[Arguments]) -> list[Row]:
+        # Nobody waits for the device here: the loop looks at its losses after an epoch.
+        passes = self.gradients.passes
+        first = passes[0].tensors(*calls[0].args, **calls[0].kwargs)
+        runs = [staged.replay(*calls[0].args, **calls[0].kwargs) for staged in passes]
+
+        if any(run is None for run in runs):
+            return self.gradients.take(calls)
+
+        _follow(self.setting.players, self.rates)
+        graph = self._graph(first, calls[0], runs)
+        rows = []
+
+        for call in calls:
+            (out,) = graph(*passes[0].tensors(*call.args, **call.kwargs))
+            rows.append(dict(zip(self.names, out.unbind(), strict=True)))
+            self.setting.objective.advance()
+
+        return rows
+
+    def _graph(self, inputs: list[Tensor], call: Arguments, runs: list[Any]) -> CudaGraph:
+        # A graph holds addresses: one of other tensors, or of other programs, is of no use.
+        state = [place[key] for place, key in self._places()]
+        entries = [staged.entry(*call.args, **call.kwargs) for staged in self.gradients.passes]
+        tensors = [t for entry in entries for t in entry.graph.state]
+        key = tuple((t.shape, t.stride(), t.dtype) for t in inputs)
+        addresses = [t.data_ptr() for t in (*state, *tensors)]
+        known = self.graphs.get(key)
+
+        if known is None or known[1] != addresses:
+            body = partial(self._body, entries)
+            known = CudaGraph(body, inputs, [*state, *tensors]), addresses
+            self.graphs[key] = known
+
+        return known[0]
+
+    def _body(self, entries: list[Any], *inputs: Tensor) -> list[Tensor]:
+        rows: Row = {}
+
+        for player, adam, rates, entry in zip(
+            self.setting.players, self.adams, self.rates, entries, strict=True
+        ):
+            out = entry.graph.result.fill(entry.run(*entry.graph.state, *inputs))
+            # Once bad, always bad: no later step moves the parameters.
+            self.bad.copy_(torch.maximum(self.bad, (~out["loss"].isfinite()).float()))
+            adam.update(player.parameters, out["gradients"], rates, self.bad)  # type: ignore[union-attr]
+            rows |= _named(player, out, first=not rows)
+
+        self.names = list(rows)
+        return [torch.stack([value.float() for value in rows.values()])]
+
+    def _places(self) -> list[tuple[Any, Any]]:
+        places: list[tuple[Any, Any]] = [(self.__dict__, "bad")]
+
+        for player, adam in zip(self.setting.players, self.adams, strict=True):
+            for parameter in player.parameters:
+                state = adam.state(parameter)  # type: ignore[union-attr]
+                places += [(state, key) for key in ("step", "exp_avg", "exp_avg_sq")]
+
+        return places
+
+
+def _named(player: Player, out: Mapping[str, Any], *, first: bool) -> Row:
+    # The first player's loss and metrics are those of the objective.
+    row = {"loss": out["loss"], **out["metrics"]}
+    return row if first else {f"{player.name}_{name}": value for name, value in row.items()}
+
+
+def _rows(steps: Any, outs: Sequence[Tensor]) -> list[Row]:
+    good = bool(steps.good)
+    rows = [dict(zip(steps.names, out.unbind(), strict=True)) for out in outs]
+
+    if not good:
+        steps.good.fill_(True)
+        raise Stopped(next(i for i, row in enumerate(rows) if not row["loss"].isfinite()))
+
+    return rows
+
+
+def _rates(player: Player) -> dict[int, Tensor]:
+    # The learning rate of each group, as tensors, so that a scheduler reaches the graph.
+    device = player.parameters[0].device
+    groups = player.optimizer.param_groups
+    return {i: torch.tensor(float(group["lr"]), device=device) for i, group in enumerate(groups)}
+
+
+def _follow(players: Sequence[Player], rates: Sequence[Mapping[int, Tensor]]) -> None:
+    for player, own in zip(players, rates, strict=True):
+        for group, rate in zip(player.optimizer.param_groups, own.values(), strict=True):
+            rate.fill_(group["lr"])
