@@ -262,8 +262,8 @@ class Training:
         whole = order[: self.size - self.size % self.batch_size].view(-1, self.batch_size)
         rest = order[whole.numel() :].unsqueeze(0)
         several = self.svi.several if self.feed is not None else 1
-        left = [*whole[self.position :].split(several)] if self.position < len(whole) else []
-        return [*left, *([rest] if rest.numel() else [])]
+        left = list(whole[self.position :].split(several)) if self.position < len(whole) else []
+        return left + [rest] * (rest.numel() > 0 and self.position <= len(whole))
 
     def _step(self, batches: Tensor) -> None:
         self._last = batches[-1]

@@ -24,8 +24,8 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
     r"""Returns one optimizer of torch for all parameters.
 
     Pyro keeps an optimizer for each parameter, which is slow; one of
-    :class:`pyro.optim.PyroOptim` with fixed arguments becomes a single one. Adam and AdamW that
-    are built here take torch's fused kernel, unless ``fused`` or ``foreach`` is given.
+    :class:`pyro.optim.PyroOptim` with fixed arguments becomes a single one. Adam and AdamW
+    take torch's fused kernel from their first step on, unless ``fused`` or ``foreach`` is given.
 
     Example:
         >>> weight = nn.Parameter(torch.zeros(3))
@@ -54,6 +54,7 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
                 "guide; give a function that builds it from all, such as lambda p: "
                 "torch.optim.Adam(p, lr=1e-3), or freeze those that should stay."
             )
+        _fuse(optimizer)
         return optimizer
 
     if isinstance(optimizer, pyro.optim.PyroOptim):
@@ -86,7 +87,7 @@ def build_optimizer(optimizer: Any, parameters: list[nn.Parameter]) -> torch.opt
 def _fuse(optimizer: torch.optim.Optimizer) -> None:
     # Adam and AdamW, unless told how, take the fused kernel: the fastest, and that which staging
     # calls. On a CPU torch's own choice would be a loop over the parameters.
-    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or optimizer.state:
         return
 
     for group in optimizer.param_groups:

@@ -51,8 +51,7 @@ class SVI:
         model: The program :math:`p(x, z)`; any callable of Pyro.
         guide: The program :math:`q(z \mid x)`; any callable of Pyro.
         optimizer: An optimizer of torch, a function that builds one from parameters, or an
-            optimizer of Pyro. Adam and AdamW that are built here use their fused kernel, unless
-            they are told otherwise.
+            optimizer of Pyro. Adam and AdamW take their fused kernel, unless told otherwise.
         objective: An objective of this library or of Pyro; the ELBO if None.
         clip: The largest norm of the gradient, above which it is scaled down.
         compile: ``"off"`` runs the programs at each step; ``"fx"`` replays their operations, to
@@ -137,9 +136,7 @@ class SVI:
         pair = self.model, self.guide
         with preserving(*pair), torch.no_grad(), poutine.trace(param_only=True) as trace:
             self.objective.estimate(*pair, *args, **batch)
-        with preserving(*pair), torch.no_grad(), poutine.trace(param_only=True) as guided:
-            call(self.guide, Arguments(args, batch))
-
+        guided = self._guided(Arguments(args, batch))
         roles = {"model": self.model, "guide": self.guide, "objective": self.objective}
         named = {
             f"{role}.{name}": (role, parameter)
@@ -150,7 +147,7 @@ class SVI:
         for name, site in trace.trace.nodes.items():
             value: Any = site["value"]
             value = value.unconstrained() if hasattr(value, "unconstrained") else value
-            named[f"param.{name}"] = ("guide" if name in guided.trace else "model"), value
+            named[f"param.{name}"] = ("guide" if name in guided else "model"), value
 
         seen: dict[int, str] = {}
         for name, (_, parameter) in named.items():
@@ -164,6 +161,16 @@ class SVI:
             if id(parameter) in seen:
                 owners[seen[id(parameter)]].add(role)
         self.players = self._cast(owners)
+
+    def _guided(self, batch: Arguments) -> set[str]:
+        # The parameters in Pyro's store that are the guide's; one player does not need to know.
+        if len(self.objective.players()) == 1:
+            return set()
+
+        with preserving(self.guide), torch.no_grad(), poutine.trace(param_only=True) as trace:
+            call(self.guide, batch)
+
+        return set(trace.trace.nodes)
 
     def _cast(self, owners: dict[str, set[str]]) -> list[Player]:
         # Each player gets the parameters of its roles that none before it has.

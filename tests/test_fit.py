@@ -116,15 +116,15 @@ def test_interrupted(stop: int) -> None:
 
     part = svi()
     training = Training(part, dataset(), 3, warmup=2, **quiet)
-    step: Callable[..., Tensor] = part.step
+    run: Callable[..., dict[str, Tensor]] = part.run
 
-    def stopping(**batch: Tensor) -> Tensor:
-        loss = step(**batch)
+    def stopping(*given: Any) -> dict[str, Tensor]:
+        losses = run(*given)
         if part.steps == stop:
             training.stop = 15
-        return loss
+        return losses
 
-    part.step = stopping  # type: ignore[method-assign]
+    part.run = stopping  # type: ignore[method-assign]
     with pytest.raises(Interrupted, match=r"signal 15") as caught:
         training.run()
     assert part.steps == stop and caught.value.signum == 15

@@ -86,18 +86,18 @@ def assert_equal(folder: Path, other: Path) -> None:
 @pytest.fixture
 def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     r"""Sends this process a signal during a step, counted from now."""
-    plain = SVI.step
+    plain = SVI.run
 
     def stop_at(step: int, signum: int = signal.SIGTERM) -> None:
         left = [step]
 
-        def counting(self: SVI, *args: Any, **batch: Any) -> torch.Tensor:
+        def counting(self: SVI, *given: Any) -> dict[str, torch.Tensor]:
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signum)
-            return plain(self, *args, **batch)
+            return plain(self, *given)
 
-        monkeypatch.setattr(SVI, "step", counting)
+        monkeypatch.setattr(SVI, "run", counting)
 
     return stop_at
 
@@ -402,11 +402,11 @@ import ppl_vae.folder.saver
 from ppl_vae.cli import main
 from ppl_vae.svi import SVI
 ppl_vae.folder.saver.SAVE_EVERY = -1.0
-step = SVI.step
-def slow(self, *args, **batch):
+run = SVI.run
+def slow(self, *given):
     time.sleep(0.002)
-    return step(self, *args, **batch)
-SVI.step = slow
+    return run(self, *given)
+SVI.run = slow
 sys.exit(main(sys.argv[1:]))
 """
 

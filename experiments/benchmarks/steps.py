@@ -1,4 +1,4 @@
-r"""How long does a training step take, beside Pyro's SVI and a hand-written loop?
+r"""How long does a training step take, beside Pyro's SVI, hand-written loops and NumPyro?
 
 Run it with ``make bench``, or ``python -m ppl_vae.experiments.benchmarks.steps``. Methods take
 turns for several rounds; medians and their ratios are told, since machines are noisy.
@@ -7,167 +7,237 @@ turns for several rounds; medians and their ratios are told, since machines are 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import shlex
 import statistics
+import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyro
-import pyro.infer
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 
-from ppl_vae import SVI, Conditional
-from ppl_vae.families import Bernoulli, Normal
-from ppl_vae.guides import Amortized
-from ppl_vae.models import VAE
-from ppl_vae.networks import mlp
-from ppl_vae.objectives import IWAE, MeanFieldELBO
-from ppl_vae.priors import StandardNormal
+from ppl_vae.experiments.benchmarks.cases import CASES, STEPS, Build, Run
+from ppl_vae.experiments.benchmarks.hand import by_hand
+from ppl_vae.experiments.benchmarks.jaxed import load, numpyro_jit, numpyro_scan
+from ppl_vae.experiments.benchmarks.machine import describe, has_numpyro
+from ppl_vae.experiments.benchmarks.ours import our_svi, pyro_svi
 
-Step = Callable[[Tensor], Any]
-
-
-class Case(NamedTuple):
-    r"""Sizes of a variational auto-encoder, and of a batch."""
-
-    features: int
-    hidden: int
-    latent: int
-    batch: int
-    particles: int
-    steps: int
-
-
-CASES = {
-    "vae": Case(784, 200, 50, batch=128, particles=1, steps=40),
-    "iwae": Case(784, 200, 50, batch=20, particles=50, steps=20),
-    "tiny": Case(16, 16, 4, batch=128, particles=1, steps=150),
-}
-
-
-def programs(case: Case) -> tuple[VAE, Amortized]:
-    network = mlp(hidden=[case.hidden, case.hidden], activation="Tanh")
-    p = Conditional((case.latent,), Bernoulli((case.features,)), network)
-    q = Conditional((case.features,), Normal((case.latent,)), network)
-    return VAE(StandardNormal((case.latent,)), p), Amortized(q)
-
-
-def ours_eager(case: Case) -> Step:
-    objective = MeanFieldELBO() if case.particles == 1 else IWAE(case.particles)
-    return SVI(*programs(case), partial(torch.optim.Adam, lr=1e-3, fused=True), objective).step
-
-
-def pyro_svi(case: Case) -> Step:
-    model, guide = programs(case)
-    nesting: dict[str, Any] = {"max_plate_nesting": 1, "num_particles": case.particles}
-    if case.particles == 1:
-        objective: Any = pyro.infer.TraceMeanField_ELBO(**nesting)
-    else:
-        objective = pyro.infer.RenyiELBO(alpha=0, vectorize_particles=True, **nesting)
-
-    optimizer = pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 1e-3})
-    step: Step = pyro.infer.SVI(model, guide, optimizer, objective).step
-    return step
-
-
-def hand_eager(case: Case) -> Step:
-    def perceptron(a: int, b: int) -> nn.Module:
-        h = case.hidden
-        inner = [nn.Linear(a, h), nn.Tanh(), nn.Linear(h, h), nn.Tanh()]
-        return nn.Sequential(*inner, nn.Linear(h, b))
-
-    encoder = perceptron(case.features, 2 * case.latent)
-    decoder = perceptron(case.latent, case.features)
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
-    K = case.particles
-
-    def step(x: Tensor) -> Tensor:
-        loc, rho = encoder(x).chunk(2, -1)
-        scale = F.softplus(rho) + 1e-4
-        epsilon = torch.randn(K, *loc.shape)
-        z = loc + scale * epsilon
-        logits = decoder(z)
-        target = x.expand_as(logits)
-        log_p = -F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
-        if K == 1:
-            kl = 0.5 * (loc.square() + scale.square() - 1 - 2 * scale.log()).sum(-1)
-            loss = (kl - log_p).mean()
-        else:
-            log_r = (0.5 * (epsilon.square() - z.square()) + scale.log()).sum(-1)
-            loss = (math.log(K) - (log_p + log_r).logsumexp(0)).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step
-
-
-METHODS: dict[str, Callable[[Case], Step]] = {
+METHODS: dict[str, Build] = {
     "pyro-svi": pyro_svi,
-    "hand-eager": hand_eager,
-    "ours-eager": ours_eager,
+    "hand-eager": partial(by_hand, compile=False),
+    "hand-compile": partial(by_hand, compile=True),
+    "ours-eager": partial(our_svi, compile="off"),
+    "ours-fx": partial(our_svi, compile="fx"),
+    "ours-inductor": partial(our_svi, compile="inductor"),
+    "ours-cudagraph": partial(our_svi, compile="cudagraph"),
+    "numpyro-jit": numpyro_jit,
+    "numpyro-scan": numpyro_scan,
 }
 
+HEADS = ("case", "method", "ms", "over hand-written", "over Pyro SVI", "warm-up s")
+BEGIN, END = "<!-- steps:begin -->", "<!-- steps:end -->"
+SECONDS = 0.15
+r"""How long a method's turn takes, at least."""
 
-def measure(name: str, rounds: int) -> list[dict[str, Any]]:
-    r"""Times all methods on a case, in turns."""
+console = Console()
+
+
+def say(text: str) -> None:
+    r"""Prints a line as it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def wait(loss: Any) -> float:
+    r"""Waits for the device, and returns the loss."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    if hasattr(loss, "block_until_ready"):
+        loss.block_until_ready()
+    return float(loss)
+
+
+def timed(run: Run, repeats: int = 1) -> float:
+    r"""Returns how many seconds a run takes."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        loss = run()
+    wait(loss)
+    return (time.perf_counter() - start) / repeats
+
+
+def start(build: Build, *given: Any) -> tuple[Run, float]:
+    r"""Builds a method and runs it once; returns it, and how many seconds that took."""
+    begin = time.perf_counter()
+    torch.manual_seed(0)
+    run = build(*given)
+    loss = wait(run())
+
+    if not math.isfinite(loss):
+        raise ArithmeticError(f"its loss is {loss}")
+
+    return run, time.perf_counter() - begin
+
+
+def warm_up(name: str, methods: Sequence[str], folder: Path) -> dict[str, tuple[Run, float]]:
+    r"""Starts the methods of a case; one that fails is left out, and a line says why."""
+    from torch._inductor.utils import fresh_cache
+
     case = CASES[name]
-    x = (torch.rand(case.batch, case.features) < 0.5).float()
-    steps = {method: build(case) for method, build in METHODS.items()}
-    times: dict[str, list[float]] = {method: [] for method in steps}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator = torch.Generator().manual_seed(0)
+    data = torch.rand(STEPS * case.batch, *case.shape, generator=generator).round().to(device)
+    rows = torch.randperm(len(data), generator=generator).view(STEPS, case.batch).to(device)
+    started = {}
+
+    for method in methods:
+        # What was compiled before, by a method or another day, would make a warm-up look short.
+        with console.status(f"{name}: {method}"), fresh_cache(dir=str(folder), delete=False):
+            try:
+                started[method] = start(METHODS[method], case, data, rows)
+            except Exception as error:
+                why = " ".join(str(error).split())[:200]
+                say(f"{name}, {method}: left out, {type(error).__name__}: {why}")
+
+    return started
+
+
+def measure(name: str, methods: Sequence[str], rounds: int, folder: Path) -> list[dict[str, Any]]:
+    r"""Times methods on a case, in turns."""
+    # What Dynamo learned about the shapes of the case before would slow this one down.
+    torch.compiler.reset()
+    pyro.clear_param_store()
 
     with pyro.validation_enabled(False):
-        for step in steps.values():
-            for _ in range(3):
-                step(x)
-        for _ in range(rounds):
-            for method, step in steps.items():
-                start = time.perf_counter()
-                for _ in range(case.steps):
-                    step(x)
-                times[method].append((time.perf_counter() - start) / case.steps * 1e3)
+        started = warm_up(name, methods, folder)
+        repeats = {m: math.ceil(SECONDS / timed(run)) for m, (run, _) in started.items()}
+        times: dict[str, list[float]] = {method: [] for method in started}
 
-    ms = {method: statistics.median(values) for method, values in times.items()}
+        for turn in range(rounds):
+            with console.status(f"{name}: round {turn + 1} of {rounds}"):
+                for method, (run, _) in started.items():
+                    times[method].append(timed(run, repeats[method]) / STEPS * 1e3)
+
+    medians = {method: statistics.median(ms) for method, ms in times.items()}
+    hands = [m for m in ("hand-eager", "hand-compile") if m in medians]
+    hand = min(hands, key=lambda m: medians[m], default="")
     return [
         {
             "case": name,
             "method": method,
-            "ms": ms[method],
-            "ratio_to_hand": ms[method] / ms["hand-eager"],
-            "ratio_to_svi": ms[method] / ms["pyro-svi"],
+            "ms": medians[method],
+            "ratio_to_hand": ratio(times, method, hand),
+            "ratio_to_svi": ratio(times, method, "pyro-svi"),
+            "warmup_s": started[method][1],
         }
-        for method in METHODS
+        for method in started
     ]
+
+
+def ratio(times: Mapping[str, Sequence[float]], method: str, other: str) -> float | None:
+    r"""The median over rounds of what one method takes over another, None if that was left out.
+
+    Both are of the same round, so that a drift of the machine cancels.
+
+    Example:
+        >>> ratio({"a": [2.0, 4.0, 9.0], "b": [1.0, 2.0, 3.0]}, "a", "b")
+        2.0
+    """
+    if other not in times:
+        return None
+
+    return statistics.median(a / b for a, b in zip(times[method], times[other], strict=True))
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    r"""A row of the table."""
+    ratios = [row["ratio_to_hand"], row["ratio_to_svi"]]
+    shown = ["-" if value is None else f"{value:.2f}" for value in ratios]
+    return [row["case"], row["method"], f"{row['ms']:.3f}", *shown, f"{row['warmup_s']:.1f}"]
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    r"""The table, preceded by the command, the machine and the date."""
+    options = shlex.join(sys.argv[1:])
+    command = f"python -m ppl_vae.experiments.benchmarks.steps {options}".strip()
+    lines = [HEADS, ["---"] * len(HEADS), *map(cells, rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("| --- ", "|---")
+    return f"`{command}`: {describe()}.\n\n{table.replace('--- |', '---|')}"
+
+
+def around(file: Path) -> tuple[str, str]:
+    r"""What stands before and after the part of a file that is rewritten, markers included."""
+    whole = file.read_text(encoding="utf-8") if file.exists() else ""
+    head, begin, rest = whole.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+
+    if not (begin and end):
+        sys.exit(f"{file} needs a line {BEGIN} and, below it, a line {END}.")
+
+    return head + begin, end + tail
+
+
+def usable(methods: Sequence[str]) -> list[str]:
+    r"""The methods that can run here; a line tells which cannot, and why."""
+    missing = {
+        "numpyro": None if has_numpyro() else "NumPyro and JAX are not installed",
+        "ours-cudagraph": None if torch.cuda.is_available() else "there is no GPU",
+    }
+
+    for prefix, why in missing.items():
+        absent = [method for method in methods if method.startswith(prefix)]
+        if why and absent:
+            say(f"{', '.join(absent)}: left out, {why}")
+            methods = [method for method in methods if method not in absent]
+
+    if any(method.startswith("numpyro") for method in methods):
+        load()  # here, so that no warm-up counts it
+
+    return list(methods)
 
 
 def main() -> None:
     parser = ArgumentParser(description="Times training steps, side by side.")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
     parser.add_argument("--json", type=Path, help="a file to write the rows to")
+    parser.add_argument("--write", type=Path, help=f"a file with {BEGIN}, to write the table to")
     given = parser.parse_args()
-    rows = [row for name in given.cases for row in measure(name, given.rounds)]
-    table = Table(title=f"One step, {torch.get_num_threads()} threads, torch {torch.__version__}")
 
-    for head in ("case", "method", "ms", "over hand-written", "over Pyro SVI"):
-        table.add_column(head, justify="left" if head in ("case", "method") else "right")
+    if given.write is not None:
+        around(given.write)  # refused before the hour, not after it
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+
+    # Inductor looks for CUDA's compiler, and on a CPU says that there is none.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    methods = usable(given.methods)
+    with TemporaryDirectory() as folder:
+        measured = [measure(name, methods, given.rounds, Path(folder)) for name in given.cases]
+    rows = [row for case in measured for row in case]
+    table = Table(title="One training step", caption=describe())
+
+    for head in HEADS:
+        table.add_column(head, justify="left" if head in HEADS[:2] else "right")
     for row in rows:
-        ratios = (f"{row[k]:.2f}" for k in ("ratio_to_hand", "ratio_to_svi"))
-        table.add_row(row["case"], row["method"], f"{row['ms']:.3f}", *ratios)
+        table.add_row(*cells(row))
 
-    Console().print(table)
+    console.print(table)
     if given.json is not None:
-        given.json.write_text(json.dumps(rows, indent=2) + "\n")
+        given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    if given.write is not None:
+        head, tail = around(given.write)
+        given.write.write_text(f"{head}\n{markdown(rows)}\n{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":
