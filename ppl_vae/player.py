@@ -73,7 +73,9 @@ class Player:
             ]
         else:
             # Some of Pyro's objectives have added the gradient of the sum already.
-            gradients = [None if p.grad is None else p.grad / estimate.size for p in self.parameters]
+            gradients = [
+                None if p.grad is None else p.grad / estimate.size for p in self.parameters
+            ]
 
         return {
             "loss": loss.detach(),

@@ -13,10 +13,19 @@ from torch import Tensor
 
 from .objectives import Objective
 from .player import Player
-from .staging import Adam, CudaGraph, Staged
+from .staging import CudaGraph, Staged
 from .weights import Arguments, Program
 
-__all__ = ["Feed", "FusedSteps", "GradientSteps", "GraphedSteps", "Row", "Setting", "Stopped", "Way"]
+__all__ = [
+    "Feed",
+    "FusedSteps",
+    "GradientSteps",
+    "GraphedSteps",
+    "Row",
+    "Setting",
+    "Stopped",
+    "Way",
+]
 
 Feed = Callable[..., Mapping[str, Tensor]]
 Row = dict[str, Tensor]
@@ -85,7 +94,8 @@ class Setting:
             context=partial(pyro.validation_enabled, False),
             **{"places": self.stored, **options},
         )
-        staged.reason = self.objective.eager if backend != "off" else "it was asked not to be"
+        staged.refused = self.objective.eager
+        staged.reason = "it was asked not to be" if backend == "off" else None
         return staged
 
 
@@ -235,9 +245,7 @@ class FusedSteps(Way):
         rows: Row = {}
         good = self.good
 
-        for player, adam, rates in zip(
-            self.setting.players, self.adams, self.rates, strict=True
-        ):
+        for player, adam, rates in zip(self.setting.players, self.adams, self.rates, strict=True):
             out = self.setting.gradient(player, *args, **kwargs)
             good = good & out["loss"].isfinite()
             adam.inline(player.parameters, out["gradients"], rates, good)  # type: ignore[union-attr]
@@ -250,9 +258,7 @@ class FusedSteps(Way):
     def _places(self) -> list[tuple[Any, Any]]:
         places = [*self.setting.stored(), (self.__dict__, "good")]
 
-        for player, adam, rates in zip(
-            self.setting.players, self.adams, self.rates, strict=True
-        ):
+        for player, adam, rates in zip(self.setting.players, self.adams, self.rates, strict=True):
             places += [(rates, i) for i in rates]
             for parameter in player.parameters:
                 state = adam.state(parameter)  # type: ignore[union-attr]
@@ -330,7 +336,9 @@ class GraphedSteps(Way):
     def _graph(self, inputs: list[Tensor], call: Arguments, runs: list[Any]) -> CudaGraph:
         # A graph holds addresses: one of other tensors, or of other programs, is of no use.
         state = [place[key] for place, key in self._places()]
-        entries = [staged.entry(*call.args, **call.kwargs) for staged in self.gradients.passes]
+        entries: list[Any] = [
+            staged.entry(*call.args, **call.kwargs) for staged in self.gradients.passes
+        ]
         tensors = [t for entry in entries for t in entry.graph.state]
         key = tuple((t.shape, t.stride(), t.dtype) for t in inputs)
         addresses = [t.data_ptr() for t in (*state, *tensors)]

@@ -137,7 +137,11 @@ class SVI:
         with preserving(*pair), torch.no_grad(), poutine.trace(param_only=True) as trace:
             self.objective.estimate(*pair, *args, **batch)
         guided = self._guided(Arguments(args, batch))
-        roles = {"model": self.model, "guide": self.guide, "objective": self.objective}
+        roles: dict[str, Any] = {
+            "model": self.model,
+            "guide": self.guide,
+            "objective": self.objective,
+        }
         named = {
             f"{role}.{name}": (role, parameter)
             for role, program in roles.items()
@@ -155,7 +159,9 @@ class SVI:
                 seen.setdefault(id(parameter), name)
 
         self.parameters = {name: named[name][1] for name in seen.values()}
-        self._bare = [name.removeprefix("param.") for name in seen.values() if name.startswith("param.")]
+        self._bare = [
+            name.removeprefix("param.") for name in seen.values() if name.startswith("param.")
+        ]
         owners: dict[str, set[str]] = {name: set() for name in self.parameters}
         for role, parameter in named.values():
             if id(parameter) in seen:
@@ -193,6 +199,12 @@ class SVI:
 
     def _player(self, role: Role, held: dict[str, nn.Parameter]) -> Player:
         parameters = list(held.values())
+        if not parameters and self.parameters:
+            raise ValueError(
+                f"Player {role.name!r} of {type(self.objective).__name__} has no parameters of its "
+                f"own: those of {' and '.join(role.trains)} belong to a player before it, or none "
+                "requires a gradient."
+            )
         optimizer = build_optimizer(self._build, parameters)
         device = parameters[0].device
         check_precision(self.precision, device)
@@ -301,9 +313,7 @@ class SVI:
                 args, batch = _batch(feed, given)
                 self.prepare(*args, **batch)
 
-        setting = Setting(
-            (self.model, self.guide), self.objective, self.players, feed, self._bare
-        )
+        setting = Setting((self.model, self.guide), self.objective, self.players, feed, self._bare)
         with products(self.precision):
             way = self._choose(setting, given, planned)
 

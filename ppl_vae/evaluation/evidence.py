@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ..modules import evaluating, modules_of
+from ..staging import BACKENDS, Staged, choose
 from ..weights import Program, draw_guide, log_joint, log_weights, plate_depth
 from .memory import bytes_per_row
 from .pareto import khat
@@ -33,6 +34,12 @@ __all__ = ["Evidence", "log_evidence"]
 
 BLOCK = (100, 50)
 r"""Particles and data of a block, drawn together from one seed."""
+
+FEW = 50
+r"""The number of blocks below which programs are run as they are."""
+
+
+Draw = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ def log_evidence(
     seed: int = 0,
     memory: int = 2**29,
     vectorized: bool = True,
+    compile: str = "auto",
     progress: Callable[[int], None] | None = None,
 ) -> Evidence:
     r"""Estimates :math:`\log p(x)` of each datum by importance weighting.
@@ -136,6 +144,8 @@ def log_evidence(
         memory: The number of bytes that intermediate results of the model may take. The guide
             draws 100 particles for 50 data at once whatever it is.
         vectorized: Whether draws are made at once; programs that reshape them need False.
+        compile: How blocks are run, as for :class:`~ppl_vae.SVI`; ``"auto"`` decides by the
+            number and the shape of the blocks.
         progress: Called with the number of data of each block that is done.
 
     Raises:
@@ -151,6 +161,8 @@ def log_evidence(
         raise ValueError("There are no data to evaluate; the batch is empty.")
     if particles < 1:
         raise ValueError(f"The number of particles must be positive, got {particles}.")
+    if compile not in BACKENDS:
+        raise ValueError(f"compile is one of {', '.join(BACKENDS)}, got {compile!r}.")
 
     devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
     home = next(iter(devices)) if len(devices) == 1 else None
@@ -167,9 +179,13 @@ def log_evidence(
         budget = max(memory // bytes_per_row(model, guide, rows(slice(0, 1))), 1)
         _check(model, guide, rows, n, min(budget, 1000))
         depth = plate_depth(model, guide, rows(slice(0, 1)))
-        draw = partial(_draw, model, guide, depth=depth, budget=budget, vectorized=vectorized)
+        draw: Draw = partial(_draw, model, guide, depth=depth, budget=budget, vectorized=vectorized)
 
         with pyro.validation_enabled(False):
+            blocks = -(-n // BLOCK[1]) * -(-particles // BLOCK[0])
+            first = rows(slice(0, BLOCK[1])), min(BLOCK[0], particles)
+            draw = _staged(draw, (model, guide), compile, first, blocks)
+
             for i, start in enumerate(range(0, n, BLOCK[1])):
                 block = rows(slice(start, start + BLOCK[1]))
                 done.append(_block(draw, block, particles, (seed, i)))
@@ -187,8 +203,29 @@ def _check(model: Program, guide: Program, rows: Callable[[slice], Any], n: int,
             log_weights(model, guide, rows(slice(start, start + size))).log_weight  # noqa: B018
 
 
+def _staged(
+    draw: Draw,
+    programs: tuple[Program, Program],
+    compile: str,
+    first: tuple[Any, int],
+    blocks: int,
+) -> Draw:
+    # A few blocks are not worth a graph; the decision is one of numbers, never of a clock.
+    if compile == "off" or (compile == "auto" and blocks < FEW):
+        return draw
+
+    staged = Staged(draw, programs, backend="fx" if compile == "auto" else compile)
+
+    if compile == "auto":
+        graph = staged.graph(*first)
+        if graph is not None and (backend := choose(graph, blocks, graph.device)) != "fx":
+            staged = Staged(draw, programs, backend=backend)
+
+    return staged
+
+
 def _block(
-    draw: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    draw: Draw,
     batch: Any,
     particles: int,
     seeds: tuple[int, int],

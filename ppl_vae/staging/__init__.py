@@ -1,8 +1,8 @@
 r"""Capturing a function of tensors once, and replaying it fused."""
 
 from .adam import Adam
-from .cuda import CudaGraph
 from .choice import BACKENDS, choose
+from .cuda import CudaGraph
 from .errors import StagingError
 from .staged import Staged
 

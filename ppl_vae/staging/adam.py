@@ -45,7 +45,7 @@ class Adam:
         Options that change the arithmetic (``amsgrad``, ``maximize``) are left to the optimizer.
         """
         plain = type(optimizer) in (torch.optim.Adam, torch.optim.AdamW)
-        hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks  # type: ignore[attr-defined]
+        hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
         return (
             plain
             and not any(hooks)
@@ -71,11 +71,12 @@ class Adam:
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]
     ) -> list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]:
         r"""The groups of the optimizer, each with its parameters and their gradients."""
-        given = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
+        pairs = zip(parameters, gradients, strict=True)
+        given = {id(p): g for p, g in pairs if g is not None}
         found = []
 
         for group in self.optimizer.param_groups:
-            held = [p for p in group["params"] if given.get(id(p)) is not None]
+            held = [p for p in group["params"] if id(p) in given]
             if held:
                 found.append((group, held, [given[id(p)] for p in held]))
 
@@ -97,7 +98,7 @@ class Adam:
             rates: The learning rate of each group as a tensor, instead of the group's own.
             bad: One where no step is to be taken, else zero: a 0-dimensional float32 tensor.
         """
-        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        kernel: Any = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
 
         for group, held, given in self.groups(parameters, gradients):
             states = [self.state(p) for p in held]

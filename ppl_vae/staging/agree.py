@@ -46,9 +46,7 @@ def other_batch(inputs: Sequence[Tensor]) -> list[Tensor]:
     r"""Another batch of the same shapes: the first half of the rows, each twice."""
     n = max((len(t) for t in inputs if t.ndim), default=0)
     rows = torch.arange(n) // 2
-    return [
-        t.index_select(0, rows.to(t.device)) if t.ndim and len(t) == n else t for t in inputs
-    ]
+    return [t.index_select(0, rows.to(t.device)) if t.ndim and len(t) == n else t for t in inputs]
 
 
 def _twice(
@@ -63,9 +61,7 @@ def _twice(
 
 def _groups(value: Any) -> list[list[Tensor]]:
     parts = list(value.values()) if isinstance(value, dict) else [value]
-    return [
-        [_copy(t) for t in tree_leaves(part) if isinstance(t, Tensor)] for part in parts
-    ]
+    return [[_copy(t) for t in tree_leaves(part) if isinstance(t, Tensor)] for part in parts]
 
 
 def _copy(t: Tensor) -> Tensor:

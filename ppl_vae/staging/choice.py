@@ -50,9 +50,13 @@ def operations(graph: Graph) -> tuple[int, int]:
     for node in nodes:
         if node.target in products:
             first = node.args[products[node.target]]
-            flops += 2 * first.meta["val"].shape[-2] * math.prod(
-                first.meta["val"].shape[:-2]
-            ) * first.meta["val"].shape[-1] * node.meta["val"].shape[-1]
+            flops += (
+                2
+                * first.meta["val"].shape[-2]
+                * math.prod(first.meta["val"].shape[:-2])
+                * first.meta["val"].shape[-1]
+                * node.meta["val"].shape[-1]
+            )
         elif node.target is ATEN.convolution.default:
             weight = node.args[1].meta["val"]
             flops += 2 * node.meta["val"].numel() * weight[0].numel()

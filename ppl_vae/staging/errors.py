@@ -44,7 +44,7 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(str(PACKAGE)):
         frame, level = frame.f_back, level + 1
 
-    warnings.warn(message, stacklevel=level - 1)
+    warnings.warn(message, stacklevel=level)
 
 
 def _first_sentence(text: str) -> str:

@@ -35,6 +35,11 @@ class Graph:
         self.state = state
         self.result = result
 
+    @property
+    def device(self) -> torch.device:
+        r"""The device of the parameters."""
+        return next((t.device for t in self.state if t.ndim), torch.device("cpu"))
+
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
             outputs: Sequence[Tensor] = self.module(*self.state, *inputs)
@@ -45,8 +50,8 @@ class Result:
     r"""The shape of what a function returned: which parts are tensors, and all other parts."""
 
     def __init__(self, value: Any) -> None:
-        leaves, self.spec = tree_flatten(value)
-        self.spec: TreeSpec
+        leaves, spec = tree_flatten(value)
+        self.spec: TreeSpec = spec
         self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         self.slots = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
 

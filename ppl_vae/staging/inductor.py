@@ -80,7 +80,7 @@ def compile_graph(graph: Graph, inputs: Sequence[Tensor]) -> Callable[..., Seque
 
     try:
         with _quiet(), restoring(tensors), torch.no_grad(), config.patch(options):
-            compiled: Any = torch._inductor.compile(module, tensors)
+            compiled: Any = torch._inductor.compile(module, list(tensors))
             # The first call builds what is still missing, under the same configuration.
             compiled(*tensors)
     except Exception as error:

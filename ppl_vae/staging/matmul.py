@@ -103,5 +103,5 @@ def _transposed(node: Any) -> bool:
 
 
 def _onednn() -> bool:
-    there = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    there = torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
     return there and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from .agree import check_agreement, other_batch
+from .cuda import CudaGraph
 from .errors import StagingError, reason_of, warn
 from .graph import Graph, capture, restoring
 from .inductor import compile_graph
@@ -51,7 +52,8 @@ class Staged:
         programs: The modules and functions that it calls; their parameters, buffers, training
             flags, attributes and closures are watched.
         backend: ``"fx"`` replays the operations one by one, to the bit what the function does;
-            ``"inductor"`` compiles them, for the first shape; other shapes are replayed.
+            ``"inductor"`` compiles them, for the first shape; other shapes are replayed;
+            ``"cudagraph"`` records what either does as one CUDA graph.
         places: Where else it finds tensors that it reads or changes.
         context: What the function is to be captured in.
         settle: Called before the check, to bring tensors to where rounding matters little; all
@@ -81,6 +83,8 @@ class Staged:
         self.patience = patience
         self.uncompiled = uncompiled
         self.calls: dict[Any, int] = {}
+        self.refused: str | None = None
+        r"""Why it must not be captured, if that is known beforehand."""
         self.reason: str | None = None
         r"""Why the function is called as it is, if it is."""
         self.slow: str | None = None
@@ -151,6 +155,8 @@ class Staged:
             return None
 
         try:
+            if self.refused is not None:
+                raise StagingError(self.refused)
             if len(entries) >= ENTRIES:
                 raise StagingError(
                     f"its parameters or attributes were replaced {ENTRIES} times; change tensors "
@@ -169,7 +175,8 @@ class Staged:
 
     def _build(self, key: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Entry:
         flat = _flattened(self.function, args, kwargs)
-        watch = Watch([*places_of(*self.programs), *self.places()])
+        places = [*places_of(*self.programs), *self.places()]
+        before, watch = Watch(places), Watch(places)
 
         try:
             with restoring(watch.tensors):
@@ -186,8 +193,11 @@ class Staged:
             if run is None:
                 check(graph)
                 run = _replayed(graph)
+            if self.backend == "cudagraph" and graph.device.type == "cuda":
+                run = _recorded(run, graph, tensors)
         finally:
-            watch.restore()
+            # Each run so far was a rehearsal: attributes go back to what they were.
+            before.restore()
 
         return Entry(run, graph, watch)
 
@@ -198,7 +208,7 @@ class Staged:
         tensors: list[Tensor],
         check: Callable[[Callable[..., Any]], None],
     ) -> Callable[..., Sequence[Tensor]] | None:
-        if self.backend != "inductor" or self.slow or self.compiled not in (None, key):
+        if self.backend == "fx" or self.slow or self.compiled not in (None, key):
             return None
 
         try:
@@ -250,6 +260,14 @@ def _replayed(graph: Graph) -> Callable[..., Sequence[Tensor]]:
     return run
 
 
+def _recorded(
+    run: Callable[..., Sequence[Tensor]], graph: Graph, inputs: list[Tensor]
+) -> Callable[..., Sequence[Tensor]]:
+    # The state stays where it is; only the inputs are copied to where they were.
+    recorded = CudaGraph(lambda *tensors: run(*graph.state, *tensors), inputs, graph.state)
+    return lambda *tensors: recorded(*tensors[len(graph.state) :])
+
+
 def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:
     values = [*args, *kwargs.values()]
 
@@ -278,5 +296,3 @@ def _flattened(
         return function(*args, **kwargs)
 
     return flat
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from operator import getitem, is_
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -34,10 +35,12 @@ class Watch:
         self.places = list(places)
         self._mappings = [mapping for mapping, _ in self.places]
         self._keys = [key for _, key in self.places]
-        self._values = list(map(getitem, self._mappings, self._keys))
+        self._values: list[Any] = [mapping[key] for mapping, key in self.places]
         # Of containers, the contents as well; only `changes` looks at them.
         self._contents = {i: _copy(v) for i, v in enumerate(self._values) if _copy(v) is not None}
-        self.tensors = list({id(t): t for t in self._values if isinstance(t, Tensor)}.values())
+        self.tensors: list[Tensor] = list(
+            {id(t): t for t in self._values if isinstance(t, Tensor)}.values()
+        )
         self._addresses = list(map(Tensor.data_ptr, self.tensors))
 
     def holds(self) -> bool:
@@ -80,10 +83,10 @@ class Watch:
                 mapping[key] = value
 
         for i, old in self._contents.items():
-            value: Any = self._values[i]
-            if _copy(value) != old:
-                value.clear()
-                value.extend(old) if isinstance(value, list) else value.update(old)
+            held = self._values[i]
+            if _copy(held) != old:
+                held.clear()
+                held.extend(old) if isinstance(held, list) else held.update(old)
 
     def _now(self, i: int) -> Any:
         mapping, key = self.places[i]
@@ -151,11 +154,11 @@ def places_of(*programs: Any) -> list[Place]:
         elif isinstance(program, functools.partial):
             for part in (program.func, *program.args, *program.keywords.values()):
                 visit(part)
-        elif hasattr(program, "__code__"):
+        elif isinstance(program, MethodType):
+            _visit_owner(program.__self__, add, visit)
+            visit(program.__func__)
+        elif isinstance(program, FunctionType):
             _visit_function(program, add, visit)
-        elif hasattr(program, "__self__"):
-            visit(program.__self__)
-            visit(getattr(program, "__func__", None))
         elif callable(program) and hasattr(program, "__dict__") and not isinstance(program, type):
             add(program.__dict__, program.__dict__)
 
@@ -165,9 +168,14 @@ def places_of(*programs: Any) -> list[Place]:
     return list(found.values())
 
 
-def _visit_function(
-    function: Any, add: Callable[..., None], visit: Callable[[Any], None]
-) -> None:
+def _visit_owner(owner: Any, add: Callable[..., None], visit: Callable[[Any], None]) -> None:
+    if isinstance(owner, nn.Module):
+        visit(owner)
+    elif hasattr(owner, "__dict__") and not isinstance(owner, type):
+        add(owner.__dict__, owner.__dict__)
+
+
+def _visit_function(function: Any, add: Callable[..., None], visit: Callable[[Any], None]) -> None:
     cells = _Cells(function)
     filled = [name for name in cells.cells if cells.get(name, _MISSING) is not _MISSING]
     add(cells, filled)
