@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint bench clean
@@ -14,7 +15,7 @@ help:
 	@echo "make test      run the test suite, the slow tests left out"
 	@echo "make test-all  run the whole test suite"
 	@echo "make lint      ruff (lint and format) and mypy"
-	@echo "make bench     run the benchmarks"
+	@echo "make bench     run the benchmarks (15 minutes, nothing beside them), write BENCHMARKS.md"
 	@echo "make install   install into $(VENV) only; every target above does so by itself"
 	@echo "make clean     remove caches and build products; keeps $(VENV) and runs"
 	@echo "PYTHON=...     the Python (3.11 or later) that $(VENV) is made from: now $(PYTHON)"
@@ -33,8 +34,9 @@ lint: $(STAMP)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: $(STAMP)
-	@$(PY) -m ppl_vae.experiments.benchmarks.steps
+bench: $(BENCH)
+	@$(PY) -m ppl_vae.experiments.benchmarks.steps --write BENCHMARKS.md
+	@$(PY) -m ppl_vae.experiments.benchmarks.evidence --write BENCHMARKS.md
 
 install: $(STAMP)
 
@@ -50,6 +52,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing ppl_vae and its dependencies into $(VENV), once (a minute or two) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $(STAMP)
+
+$(BENCH): $(STAMP)
+	@echo "Installing what is measured beside (NumPyro and JAX), once ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@touch $(BENCH)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

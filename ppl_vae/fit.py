@@ -190,6 +190,7 @@ class Training:
 
         with torch.random.fork_rng(devices=cuda), Progress(self) as progress, off:
             self._plan()
+            progress.way(self.svi.backend or "off", self.svi.reason)
             while self.epoch < self.epochs and not self.out_of_patience:
                 self._epoch(progress)
 

@@ -9,6 +9,14 @@ from typing import Any
 __all__ = ["Progress"]
 
 
+WAYS = {
+    "off": "run through Pyro each time",
+    "fx": "replayed from a captured graph",
+    "inductor": "compiled by Inductor",
+    "cudagraph": "one CUDA graph each",
+}
+
+
 class Progress:
     r"""Shows nats per datum, data per second and the time left.
 
@@ -54,6 +62,16 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+    def way(self, backend: str, reason: str | None) -> None:
+        r"""Tells how steps are taken; where they are slower than asked, a warning has told why."""
+        if not self.training.progress or reason is not None:
+            return
+
+        if self.bar is not None:
+            self.bar.console.print(f"steps: {WAYS[backend]}")
+        else:
+            print(f"steps: {WAYS[backend]}", file=sys.stderr)
 
     def step(self, rows: int) -> None:
         r"""Tells that a step over some rows is done."""

@@ -47,7 +47,8 @@ def test_train_tells_the_run_and_what_is_next(
         r"Next: ppl-vae evaluate runs/digits\n",
         out,
     )
-    assert err.splitlines()[0].startswith("epoch 1/2: train loss")
+    assert err.splitlines()[0] == "steps: replayed from a captured graph"
+    assert err.splitlines()[1].startswith("epoch 1/2: train loss")
     assert "nats per datum" in err and "data/s" in err and "s left" in err
     assert call(capsys, f"train digits {SMALL} --overwrite --quiet")[1] == ""
 

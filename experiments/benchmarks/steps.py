@@ -215,7 +215,7 @@ def main() -> None:
     given = parser.parse_args()
 
     if given.write is not None:
-        around(given.write)  # refused before the hour, not after it
+        around(given.write)  # refused before the measurements, not after them
     if given.threads is not None:
         torch.set_num_threads(given.threads)
 
@@ -228,7 +228,8 @@ def main() -> None:
     table = Table(title="One training step", caption=describe())
 
     for head in HEADS:
-        table.add_column(head, justify="left" if head in HEADS[:2] else "right")
+        named = head in HEADS[:2]
+        table.add_column(head, justify="left" if named else "right", no_wrap=named)
     for row in rows:
         table.add_row(*cells(row))
 

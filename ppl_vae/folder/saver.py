@@ -67,7 +67,9 @@ class Saver:
         write_text(self.folder / "metrics.csv", _csv(self.training.history))
         count = sum(p.numel() for p in self.training.svi.parameters.values())
         seconds = sum(row["seconds"] for row in self.training.history)
-        more = {"parameters": count, "seconds": seconds, "steps": self.training.svi.steps}
+        svi = self.training.svi
+        more = {"parameters": count, "seconds": seconds, "steps": svi.steps}
+        more |= {"compile": svi.backend, "precision": svi.precision}
         write_json(self.folder / "provenance.json", {**self.provenance, **more})
         self.last = time.perf_counter()
 

@@ -1,0 +1,343 @@
+r"""How many particles a second does the evidence take, beside hand-written loops and the machine?
+
+Run it with ``python -m ppl_vae.experiments.benchmarks.evidence``. A VAE 784-200-200-50 gives
+:math:`\log p(x)` of random binary images, by :math:`K` particles each; weights are random, as speed
+depends on neither. Methods take turns for several rounds; medians and their ratios are told.
+
+The hand-written loop draws blocks of the same sizes, and returns :math:`\log p(x)` alone; ours adds
+its diagnostics, and captures or compiles its blocks within each call. That is part of its seconds,
+but for what Inductor keeps on disk: a first call, at a small size, is told as its warm-up.
+
+Two rows, in parentheses, are floors: the matrix products of the decoder alone, at the rate that
+they have here, and a copy of what passes between them, which even fused operations write and read
+once. Columns of their names tell the floor's share of a method's seconds; the larger one tells how
+near it is to what the machine can do. Random numbers and transcendental functions are in neither.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shlex
+import statistics
+import sys
+import time
+import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from torch import Tensor, nn
+
+from ppl_vae.evaluation import Evidence, log_evidence
+from ppl_vae.evaluation.evidence import BLOCK
+from ppl_vae.experiments.benchmarks.cases import CASES
+from ppl_vae.experiments.benchmarks.hand import gaussian, perceptron
+from ppl_vae.experiments.benchmarks.machine import describe
+from ppl_vae.experiments.benchmarks.ours import programs
+from ppl_vae.experiments.benchmarks.steps import console, ratio, say
+from ppl_vae.program import Program
+
+CASE = CASES["vae"]
+CHECKED = 1000
+r"""About how many particles a first call draws for each datum."""
+
+SECONDS = 0.3
+r"""How long a floor is measured in each round, at least."""
+
+HEADS = ("method", "particles/s", "s", "over hand", "arithmetic", "bandwidth", "warm-up s")
+BEGIN, END = "<!-- evidence:begin -->", "<!-- evidence:end -->"
+NOTE = "random binary images and random weights, since speed depends on neither"
+
+Method = Callable[[Tensor, int], Tensor]
+r"""Returns the evidence of data by a number of particles, with shape ``(n,)``, on the CPU."""
+
+
+def random_programs(x: Tensor) -> tuple[Program, Program]:
+    r"""The model and the guide, with random weights."""
+    model, guide = programs(CASE, x)
+
+    with torch.no_grad():
+        for net in nets(model, guide):
+            # The usual ones give weights with so heavy a tail that errors are not to be trusted.
+            for parameter in list(net.parameters())[-2:]:
+                parameter.mul_(0.3)
+
+    return model, guide
+
+
+def nets(model: Program, guide: Program) -> tuple[nn.Module, nn.Module]:
+    r"""The encoder and the decoder of our programs."""
+    return guide.get_submodule("posterior.net"), model.get_submodule("likelihood.net")
+
+
+def copied(model: Program, guide: Program) -> tuple[nn.Module, nn.Module]:
+    r"""The encoder and the decoder by hand, with the weights of our programs."""
+    size, hidden, latent = CASE.shape[0], CASE.hidden, CASE.latent
+    device = next(model.parameters()).device
+    encoder = perceptron(size, hidden, 2 * latent).to(device)
+    decoder = perceptron(latent, hidden, size).to(device)
+
+    with torch.no_grad():
+        for ours, net in zip(nets(model, guide), (encoder, decoder), strict=True):
+            for a, b in zip(ours.parameters(), net.parameters(), strict=True):
+                b.copy_(a)
+        # Our scales are one where the network is zero: the shift of families/scale.py.
+        list(encoder.parameters())[-1][latent:] += math.log(math.expm1(1 - 1e-4))
+
+    return encoder, decoder
+
+
+def by_hand(model: Program, guide: Program, *, compile: bool) -> Method:
+    r"""A plain loop in PyTorch; the function of a block may be compiled."""
+    encoder, decoder = copied(model, guide)
+
+    def block(x: Tensor, loc: Tensor, scale: Tensor, particles: int) -> Tensor:
+        epsilon = torch.randn(particles, *loc.shape, device=loc.device)
+        z = loc + scale * epsilon
+        logits = decoder(z)
+        targets = x.expand_as(logits)
+        log_p = -F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(-1)
+        # The constants of log p(z) and log q(z | x) cancel.
+        return log_p + (0.5 * (epsilon.square() - z.square()) + scale.log()).sum(-1)
+
+    draw = torch.compile(block, fullgraph=True, dynamic=False) if compile else block
+
+    def run(x: Tensor, particles: int) -> Tensor:
+        sizes = [min(BLOCK[0], particles - i) for i in range(0, particles, BLOCK[0])]
+        found = []
+        with torch.no_grad():
+            for part in x.split(BLOCK[1]):
+                loc, scale = gaussian(encoder(part))
+                log_w = torch.cat([draw(part, loc, scale, size) for size in sizes])
+                found.append(log_w.logsumexp(0) - math.log(particles))
+        return torch.cat(found).cpu()
+
+    return run
+
+
+def our_evidence(model: Program, guide: Program, *, compile: str) -> Method:
+    r"""Our estimator, with one of its ways to run blocks."""
+
+    def run(x: Tensor, particles: int) -> Tensor:
+        return log_evidence(model, guide, x, particles, compile=compile).log_evidence
+
+    return run
+
+
+METHODS: dict[str, Callable[[Program, Program], Method]] = {
+    "hand": partial(by_hand, compile=False),
+    "hand-compile": partial(by_hand, compile=True),
+    "ours-off": partial(our_evidence, compile="off"),
+    "ours-fx": partial(our_evidence, compile="fx"),
+    "ours-inductor": partial(our_evidence, compile="inductor"),
+    "ours-cudagraph": partial(our_evidence, compile="cudagraph"),
+}
+
+
+def timed(run: Callable[[], Any], repeats: int = 1) -> float:
+    r"""Returns how many seconds a run takes, until the device is done."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / repeats
+
+
+def floors(device: torch.device) -> dict[str, Callable[[], Any]]:
+    r"""What takes as long as the least that a block could: its arithmetic, and its memory."""
+    rows, widths = math.prod(BLOCK), (CASE.latent, CASE.hidden, CASE.hidden, CASE.shape[0])
+    inputs = [torch.randn(rows, width, device=device) for width in widths[:-1]]
+    pairs = pairwise(widths)
+    weights = [torch.randn(shape, device=device) for shape in pairs]
+    outputs = [torch.empty(rows, width, device=device) for width in widths[1:]]
+    source, target = (torch.ones(rows, sum(widths), device=device) for _ in range(2))
+
+    def multiply() -> None:
+        for a, b, out in zip(inputs, weights, outputs, strict=True):
+            torch.matmul(a, b, out=out)
+
+    return {"arithmetic": multiply, "bandwidth": lambda: target.copy_(source)}
+
+
+def start(name: str, method: Method, x: Tensor, particles: int) -> tuple[Tensor, float]:
+    r"""Makes a first call, with blocks of all the shapes of a later one.
+
+    Returns:
+        The evidence, and how many seconds that took.
+    """
+    begin = time.perf_counter()
+    with warnings.catch_warnings(), console.status(f"first call of {name}"):
+        # What does not run as its name says has no row.
+        for message in ("Running eagerly", "Replaying it uncompiled"):
+            warnings.filterwarnings("error", message)
+        torch.manual_seed(1)
+        found = method(x, particles)
+    return found, time.perf_counter() - begin
+
+
+def distance(found: Tensor, truth: Evidence) -> float:
+    r"""How many standard errors an evidence is off, at one datum or on average, at most."""
+    # Both have the error of the truth; rounding adds what is far below a thousandth.
+    off = (found - truth.log_evidence) / (2**0.5 * truth.standard_error + 1e-3)
+    return max(off.abs().max().item(), abs(off.sum().item()) / len(off) ** 0.5)
+
+
+def warm_up(
+    model: Program, guide: Program, x: Tensor, particles: int
+) -> tuple[dict[str, Method], dict[str, float]]:
+    r"""Starts all methods, and compares what they find; one that fails is left out.
+
+    Returns:
+        The methods, and the seconds that the first call of each took.
+    """
+    few = x[: BLOCK[1] + len(x) % BLOCK[1]]
+    draws = min(particles, CHECKED + particles % BLOCK[0])
+    truth = log_evidence(model, guide, few, draws, seed=1, compile="off")
+    methods, seconds, worst = {}, {}, 0.0
+
+    for name, build in METHODS.items():
+        if name == "ours-cudagraph" and not torch.cuda.is_available():
+            say(f"{name}: left out, there is no GPU")
+            continue
+        try:
+            method = build(model, guide)
+            found, seconds[name] = start(name, method, few, draws)
+            methods[name] = method
+        except Exception as failed:
+            if name == "hand":
+                raise
+            why = " ".join(str(failed).split())[:200]
+            say(f"{name}: left out, {type(failed).__name__}: {why}")
+            continue
+
+        worst = max(worst, off := distance(found, truth))
+        if not off < 6:
+            sys.exit(f"{name} finds another evidence: {off:.1f} standard errors off.")
+
+    say(
+        f"All methods agree on the evidence of {len(few)} data by {draws} particles: {worst:.1f} "
+        f"standard errors, of {truth.standard_error.mean():.3f} nats, at most."
+    )
+    return methods, seconds
+
+
+def measure(limit: int, particles: int, rounds: int) -> list[dict[str, Any]]:
+    r"""Times all methods, and the floors, in turns."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    x = torch.rand(limit, *CASE.shape, device=device).round()
+    model, guide = random_programs(x)
+    methods, warmups = warm_up(model, guide, x, particles)
+    least = floors(device)
+    repeats = {name: math.ceil(SECONDS / timed(run, 3)) for name, run in least.items()}
+    blocks = limit * particles / math.prod(BLOCK)
+    times: dict[str, list[float]] = {name: [] for name in (*methods, *least)}
+
+    for turn in range(rounds):
+        with console.status(f"round {turn + 1} of {rounds}"):
+            for name, method in methods.items():
+                times[name].append(timed(partial(method, x, particles)))
+            for name, run in least.items():
+                times[name].append(timed(run, repeats[name]) * blocks)
+
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    return [
+        {
+            "method": f"({name})" if name in least else name,
+            "particles_per_s": limit * particles / medians[name],
+            "seconds": medians[name],
+            "ratio_to_hand": ratio(times, "hand", name),
+            "share_of_arithmetic": None if name in least else ratio(times, "arithmetic", name),
+            "share_of_bandwidth": None if name in least else ratio(times, "bandwidth", name),
+            "warmup_s": warmups.get(name),
+        }
+        for name in times
+    ]
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    r"""A row of the table."""
+    rate = float(f"{row['particles_per_s']:.3g}")
+    values = row["share_of_arithmetic"], row["share_of_bandwidth"]
+    shares = ["-" if value is None else f"{value:.0%}" for value in values]
+    warmup = "-" if row["warmup_s"] is None else f"{row['warmup_s']:.1f}"
+    numbers = [f"{rate:,.0f}", f"{row['seconds']:.3g}", f"{row['ratio_to_hand']:.2f}"]
+    return [row["method"], *numbers, *shares, warmup]
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], title: str) -> str:
+    r"""The table, preceded by a line with the command, the machine and the date."""
+    command = "python -m ppl_vae.experiments.benchmarks.evidence"
+    command = f"{command} {shlex.join(sys.argv[1:])}".strip()
+    lines = ["| " + " | ".join(line) + " |" for line in (HEADS, *map(cells, rows))]
+    table = "\n".join([lines[0], "|---" * len(HEADS) + "|", *lines[1:]])
+    return f"`{command}`: {title}; {NOTE}; {describe()}.\n\n{table}\n"
+
+
+def around(file: Path) -> tuple[str, str]:
+    r"""What stands before and after the part of a file that is rewritten, markers included."""
+    whole = file.read_text(encoding="utf-8") if file.exists() else ""
+    head, begin, rest = whole.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+
+    if not (begin and end):
+        sys.exit(f"{file} needs a line {BEGIN} and, below it, a line {END}.")
+
+    return head + begin, end + tail
+
+
+def options() -> Namespace:
+    there = torch.cuda.is_available()
+    parser = ArgumentParser(description="Times estimates of the evidence, side by side.")
+    parser.add_argument("--limit", type=int, default=10000 if there else 100, help="data")
+    parser.add_argument("--particles", type=int, default=5000, help="particles for each datum")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
+    parser.add_argument("--json", type=Path, help="a file to write the rows to")
+    parser.add_argument("--write", type=Path, help=f"a file with {BEGIN}, to write the table to")
+    return parser.parse_args()
+
+
+def main() -> None:
+    from torch._inductor.utils import fresh_cache
+
+    given = options()
+    if given.write is not None:
+        around(given.write)  # refused before the measurements, not after them
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+
+    # Inductor looks for CUDA's compiler, and on a CPU says that there is none.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    # What was compiled on another day would make a warm-up look short.
+    with fresh_cache():
+        rows = measure(given.limit, given.particles, given.rounds)
+
+    title = f"log p(x) of {given.limit} data by {given.particles} particles each"
+    table = Table(title=title, caption=f"{NOTE}; {describe()}", box=SIMPLE_HEAD)
+    for head in HEADS:
+        justify: Any = "left" if head == HEADS[0] else "right"
+        table.add_column(head, justify=justify, no_wrap=" " not in head)
+    for row in rows:
+        table.add_row(*cells(row))
+    console.print(table)
+
+    if given.json is not None:
+        given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    if given.write is not None:
+        head, tail = around(given.write)
+        given.write.write_text(f"{head}\n{markdown(rows, title)}\n{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
