@@ -68,7 +68,7 @@ class Saver:
         count = sum(p.numel() for p in self.training.svi.parameters.values())
         seconds = sum(row["seconds"] for row in self.training.history)
         svi = self.training.svi
-        more = {"parameters": count, "seconds": seconds, "steps": svi.steps}
+        more: dict[str, Any] = {"parameters": count, "seconds": seconds, "steps": svi.steps}
         more |= {"compile": svi.backend, "precision": svi.precision}
         write_json(self.folder / "provenance.json", {**self.provenance, **more})
         self.last = time.perf_counter()

@@ -73,7 +73,7 @@ class ImageNetwork(Network):
         sizes = self.sizes(height, width)
         stages = [self.down(a, b) for a, b in pairwise((c, *self.channels))]
         features = self.channels[-1] * prod(sizes[-1])
-        return nn.Sequential(
+        return _channels_last(
             # (height, width) becomes (1, height, width)
             *([nn.Unflatten(1, (1, height))] if len(in_shape) == 2 else []),
             *stages,
@@ -93,7 +93,7 @@ class ImageNetwork(Network):
             a, b = self.channels[i], self.channels[max(i - 1, 0)]
             stages.append(self.up(a, b, odd))
 
-        return nn.Sequential(
+        return _channels_last(
             flatten(in_shape),
             nn.Linear(prod(in_shape), prod(inner)),
             nn.Unflatten(-1, inner),
@@ -112,3 +112,9 @@ class ImageNetwork(Network):
             sizes.append((height, width))
 
         return sizes
+
+
+def _channels_last(*layers: nn.Module) -> nn.Sequential:
+    # Convolutions are faster on pixels that lie together, on CPUs as on GPUs; the layout of the
+    # weights decides for what passes through them.
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
