@@ -158,15 +158,22 @@ class GradientSteps(Way):
                 staged.graph(*given.args, **given.kwargs)
 
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
-        return [self._step(i, call) for i, call in enumerate(calls)]
+        if len(calls) == 1:
+            runs: list[Callable[..., Any]] = list(self.passes)
+        else:
+            # Between steps that are asked for together nothing is replaced: one look is enough.
+            first = calls[0]
+            runs = [staged.settled(*first.args, **first.kwargs) for staged in self.passes]
 
-    def _step(self, index: int, call: Arguments) -> Row:
+        return [self._step(i, call, runs) for i, call in enumerate(calls)]
+
+    def _step(self, index: int, call: Arguments, runs: Sequence[Callable[..., Any]]) -> Row:
         watched = self.setting.players[0].parameters[0].device.type == "cpu"
         row: Row = {}
 
-        for player, staged in zip(self.setting.players, self.passes, strict=True):
+        for player, run in zip(self.setting.players, runs, strict=True):
             random = torch.get_rng_state() if watched else None
-            out = staged(*call.args, **call.kwargs)
+            out = run(*call.args, **call.kwargs)
             if watched and not out["loss"].isfinite():
                 raise Stopped(index, random)
 
@@ -202,6 +209,7 @@ class FusedSteps(Way):
             uncompiled=False,
         )
         self.names: list[str] = []
+        self.losses: list[int] = []
 
     @staticmethod
     def takes(setting: Setting) -> bool:
@@ -230,10 +238,9 @@ class FusedSteps(Way):
         if run is None:
             return self.rest.take(calls)
 
-        outs = []
+        outs: list[Tensor] = []
         for call in calls:
-            (out,) = run(*self.staged.tensors(*call.args, **call.kwargs))
-            outs.append(out)
+            outs += run(*self.staged.tensors(*call.args, **call.kwargs))
             self.setting.objective.advance()
 
         for player in self.setting.players:
@@ -253,6 +260,7 @@ class FusedSteps(Way):
 
         self.good.copy_(good)
         self.names = list(rows)
+        self.losses = [i for i, name in enumerate(rows) if name.endswith("loss")]
         return torch.stack([value.float() for value in rows.values()])
 
     def _places(self) -> list[tuple[Any, Any]]:
@@ -383,15 +391,15 @@ def _named(player: Player, out: Mapping[str, Any], *, first: bool) -> Row:
     return row if first else {f"{player.name}_{name}": value for name, value in row.items()}
 
 
-def _rows(steps: Any, outs: Sequence[Tensor]) -> list[Row]:
-    good = bool(steps.good)
-    rows = [dict(zip(steps.names, out.unbind(), strict=True)) for out in outs]
+def _rows(steps: FusedSteps, outs: Sequence[Tensor]) -> list[Row]:
+    values = torch.stack(list(outs))
 
-    if not good:
+    if not steps.good:
         steps.good.fill_(True)
-        raise Stopped(next(i for i, row in enumerate(rows) if not row["loss"].isfinite()))
+        first = int((~values[:, steps.losses].isfinite().all(1)).nonzero()[0])
+        raise Stopped(first)
 
-    return rows
+    return [dict(zip(steps.names, row.unbind(), strict=True)) for row in values]
 
 
 def _rates(player: Player) -> dict[int, Tensor]:

@@ -117,4 +117,4 @@ class ImageNetwork(Network):
 def _channels_last(*layers: nn.Module) -> nn.Sequential:
     # Convolutions are faster on pixels that lie together, on CPUs as on GPUs; the layout of the
     # weights decides for what passes through them.
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)

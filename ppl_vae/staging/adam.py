@@ -67,6 +67,16 @@ class Adam:
 
         return state
 
+    def _start(self, held: Sequence[Tensor]) -> None:
+        # On a CPU adding one to each of many tensors costs more than it should: the steps of
+        # parameters that start together are elements of one tensor.
+        if held[0].device.type != "cpu" or any(self.optimizer.state[p] for p in held):
+            return
+
+        steps = torch.zeros(len(held), dtype=torch.float32)
+        for parameter, step in zip(held, steps.unbind(), strict=True):
+            self.state(parameter)["step"] = step
+
     def groups(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]
     ) -> list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]:
@@ -101,11 +111,12 @@ class Adam:
         kernel: Any = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
 
         for group, held, given in self.groups(parameters, gradients):
+            self._start(held)
             states = [self.state(p) for p in held]
             steps = [state["step"] for state in states]
             moments = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq"))
             i = next(i for i, g in enumerate(self.optimizer.param_groups) if g is group)
-            torch._foreach_add_(steps, 1)
+            _add(steps, 1)
             kernel(
                 held,
                 given,
@@ -122,7 +133,7 @@ class Adam:
                 found_inf=bad,
             )
             if bad is not None:
-                torch._foreach_sub_(steps, [bad] * len(steps))
+                torch._foreach_sub_(steps, [bad] * len(steps))  # the step was none
 
         # Schedulers look whether there was a step.
         self.optimizer._opt_called = True  # type: ignore[attr-defined]
@@ -166,3 +177,12 @@ class Adam:
 
         for place, value, before in ((p, new, old), (m, first, m), (v, second, v), (t, step, t)):
             place.copy_(torch.where(good, value, before))
+
+
+def _add(steps: list[Tensor], value: int) -> None:
+    base = steps[0]._base
+
+    if base is not None and len(base) == len(steps) and all(s._base is base for s in steps):
+        base.add_(value)
+    else:
+        torch._foreach_add_(steps, value)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from .errors import StagingError
 
@@ -47,25 +47,37 @@ class Graph:
 
 
 class Result:
-    r"""The shape of what a function returned: which parts are tensors, and all other parts."""
+    r"""The shape of what a function returned: where its tensors go, and all that is none.
+
+    Arguments:
+        value: Nested dictionaries, lists and tuples of tensors and other values.
+    """
 
     def __init__(self, value: Any) -> None:
-        leaves, spec = tree_flatten(value)
-        self.spec: TreeSpec = spec
-        self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        self.slots = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
-
-    def fill(self, tensors: Sequence[Tensor]) -> Any:
-        r"""Returns the value with other tensors."""
-        rest = iter(tensors)
-        return tree_unflatten(
-            [next(rest) if slot is None else slot[0] for slot in self.slots], self.spec
-        )
+        self.tensors: list[Tensor] = []
+        self.fill = self._filler(value)
+        r"""A function of other tensors to the value with these in the place of its own."""
 
     def forget(self) -> Result:
         r"""Lets go of the tensors."""
         self.tensors = []
         return self
+
+    def _filler(self, value: Any) -> Callable[[Sequence[Tensor]], Any]:
+        # It is called at each step, and therefore made beforehand.
+        if isinstance(value, Tensor):
+            self.tensors.append(value)
+            return itemgetter(len(self.tensors) - 1)
+        if isinstance(value, dict):
+            items = [(key, self._filler(part)) for key, part in value.items()]
+            return lambda tensors: {key: fill(tensors) for key, fill in items}
+        if isinstance(value, (list, tuple)):
+            fills = [self._filler(part) for part in value]
+            kind = type(value)
+            make = kind._make if hasattr(kind, "_make") else kind
+            return lambda tensors: make([fill(tensors) for fill in fills])
+
+        return lambda tensors: value
 
 
 class _Guarded(TorchDispatchMode):

@@ -18,7 +18,7 @@ from .graph import ATEN
 
 __all__ = ["rewrite"]
 
-LARGE, SMALL = 2**18, 2**16
+LARGE, SMALL = 2**21, 2**16
 r"""The numbers of multiplications from which, and up to which, a product is rewritten."""
 
 _library = torch.library.Library("ppl_vae", "DEF")
@@ -26,7 +26,7 @@ _library.define("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    out: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
     return out
 
 
@@ -69,7 +69,9 @@ def _product(graph: Graph, node: Node) -> Node | None:
     if M * K * N <= SMALL:
         return _sum(graph, a, b, bias)
     if M * K * N >= LARGE and _onednn():
-        return _onednn_product(graph, a, b, bias, flip=not bias and N < M and _transposed(a))
+        # The first factor is copied if it is transposed: a b = (b' a')', whichever copies less.
+        flip = not bias and _transposed(a) and K * N + M * N < M * K
+        return _onednn_product(graph, a, b, bias, flip=flip)
 
     return None
 
@@ -85,7 +87,6 @@ def _sum(graph: Graph, a: Any, b: Any, bias: list[Any]) -> Node:
 
 
 def _onednn_product(graph: Graph, a: Any, b: Any, bias: list[Any], *, flip: bool) -> Node:
-    # The first factor is copied if it is transposed: a b = (b' a')', whichever copies less.
     turned = graph.call_function(ATEN.t.default, (b,))
     if flip:
         out = graph.call_function(LINEAR, (turned, a, None))
@@ -93,6 +94,12 @@ def _onednn_product(graph: Graph, a: Any, b: Any, bias: list[Any], *, flip: bool
         # In memory it has to lie as the product did: optimizers walk through gradients.
         return graph.call_function(
             ATEN.clone.default, (back,), {"memory_format": torch.contiguous_format}
+        )
+
+    if _transposed(a):
+        # oneDNN would copy it: here the copy is fused with what makes the factor.
+        a = graph.call_function(
+            ATEN.clone.default, (a,), {"memory_format": torch.contiguous_format}
         )
 
     return graph.call_function(LINEAR, (a, turned, bias[0] if bias else None))

@@ -124,9 +124,21 @@ class Staged:
         run, state = entry.run, entry.graph.state
         return lambda *tensors: run(*state, *tensors)
 
+    def settled(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        r"""Returns what a call would run, for several calls in a row of arguments of one kind.
+
+        Between them nothing may change but tensors in place.
+        """
+        entry = self.entry(*args, **kwargs)
+        if entry is None:
+            return self.function
+
+        run, state, fill = entry.run, entry.graph.state, entry.graph.result.fill
+        return lambda *args, **kwargs: fill(run(*state, *_tensors(args, kwargs)))
+
     def tensors(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         r"""The tensors among arguments, in the order in which :meth:`replay` takes them."""
-        return _signature(args, kwargs)[1]
+        return _tensors(args, kwargs)
 
     def entry(self, *args: Any, **kwargs: Any) -> Entry | None:
         r"""Captures the function if need be, and returns its graph; None if it has none."""
@@ -268,14 +280,22 @@ def _recorded(
     return lambda *tensors: recorded(*tensors[len(graph.state) :])
 
 
-def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:
+def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     values = [*args, *kwargs.values()]
 
     if all(isinstance(value, Tensor) for value in values):
+        return values
+
+    return [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+
+
+def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:
+    values = _tensors(args, kwargs)
+
+    if all(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
         layout: Any = (len(args), *kwargs)
     else:
         leaves, spec = tree_flatten((args, kwargs))
-        values = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         constants = [(type(v), v) for v in leaves if not isinstance(v, Tensor)]
         layout = (str(spec), *constants)
 
