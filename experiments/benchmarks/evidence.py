@@ -44,6 +44,7 @@ from ppl_vae.experiments.benchmarks.cases import CASES
 from ppl_vae.experiments.benchmarks.hand import gaussian, perceptron
 from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.ours import programs
+from ppl_vae.experiments.benchmarks.page import Part
 from ppl_vae.experiments.benchmarks.steps import console, ratio, say
 from ppl_vae.program import Program
 
@@ -55,7 +56,6 @@ SECONDS = 0.3
 r"""How long a floor is measured in each round, at least."""
 
 HEADS = ("method", "particles/s", "s", "over hand", "arithmetic", "bandwidth", "warm-up")
-BEGIN, END = "<!-- evidence:begin -->", "<!-- evidence:end -->"
 NOTE = "random binary images and random weights, since speed depends on neither"
 
 Method = Callable[[Tensor, int], Tensor]
@@ -294,18 +294,6 @@ def markdown(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     return f"`{command}`: {title}; {NOTE}; {describe()}.\n\n{table}\n"
 
 
-def around(file: Path) -> tuple[str, str]:
-    r"""What stands before and after the part of a file that is rewritten, markers included."""
-    whole = file.read_text(encoding="utf-8") if file.exists() else ""
-    head, begin, rest = whole.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-
-    if not (begin and end):
-        sys.exit(f"{file} needs a line {BEGIN} and, below it, a line {END}.")
-
-    return head + begin, end + tail
-
-
 def options() -> Namespace:
     there = torch.cuda.is_available()
     parser = ArgumentParser(description="Times estimates of the evidence, side by side.")
@@ -314,7 +302,7 @@ def options() -> Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
     parser.add_argument("--json", type=Path, help="a file to write the rows to")
-    parser.add_argument("--write", type=Path, help=f"a file with {BEGIN}, to write the table to")
+    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
     return parser.parse_args()
 
 
@@ -322,8 +310,7 @@ def main() -> None:
     from torch._inductor.utils import fresh_cache
 
     given = options()
-    if given.write is not None:
-        around(given.write)  # refused before the measurements, not after them
+    part = None if given.write is None else Part(given.write, "evidence")
     if given.threads is not None:
         torch.set_num_threads(given.threads)
 
@@ -346,9 +333,8 @@ def main() -> None:
 
     if given.json is not None:
         given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    if given.write is not None:
-        head, tail = around(given.write)
-        given.write.write_text(f"{head}\n{markdown(rows, title)}\n{tail}", encoding="utf-8")
+    if part is not None:
+        part.write(markdown(rows, title))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ppl_vae.experiments.benchmarks.hand import by_hand
 from ppl_vae.experiments.benchmarks.jaxed import load, numpyro_jit, numpyro_scan
 from ppl_vae.experiments.benchmarks.machine import describe, has_numpyro
 from ppl_vae.experiments.benchmarks.ours import our_svi, pyro_svi
+from ppl_vae.experiments.benchmarks.page import Part
 
 METHODS: dict[str, Build] = {
     "pyro-svi": pyro_svi,
@@ -44,7 +45,6 @@ METHODS: dict[str, Build] = {
 }
 
 HEADS = ("case", "method", "ms", "over hand-written", "over Pyro SVI", "warm-up s")
-BEGIN, END = "<!-- steps:begin -->", "<!-- steps:end -->"
 SECONDS = 0.15
 r"""How long a method's turn takes, at least."""
 
@@ -173,18 +173,6 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"`{command}`: {describe()}.\n\n{table.replace('--- |', '---|')}"
 
 
-def around(file: Path) -> tuple[str, str]:
-    r"""What stands before and after the part of a file that is rewritten, markers included."""
-    whole = file.read_text(encoding="utf-8") if file.exists() else ""
-    head, begin, rest = whole.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-
-    if not (begin and end):
-        sys.exit(f"{file} needs a line {BEGIN} and, below it, a line {END}.")
-
-    return head + begin, end + tail
-
-
 def usable(methods: Sequence[str]) -> list[str]:
     r"""The methods that can run here; a line tells which cannot, and why."""
     missing = {
@@ -211,11 +199,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
     parser.add_argument("--json", type=Path, help="a file to write the rows to")
-    parser.add_argument("--write", type=Path, help=f"a file with {BEGIN}, to write the table to")
+    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
     given = parser.parse_args()
 
-    if given.write is not None:
-        around(given.write)  # refused before the measurements, not after them
+    part = None if given.write is None else Part(given.write, "steps")
     if given.threads is not None:
         torch.set_num_threads(given.threads)
 
@@ -236,9 +223,8 @@ def main() -> None:
     console.print(table)
     if given.json is not None:
         given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    if given.write is not None:
-        head, tail = around(given.write)
-        given.write.write_text(f"{head}\n{markdown(rows)}\n{tail}", encoding="utf-8")
+    if part is not None:
+        part.write(markdown(rows))
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
     def advance(self) -> None:
         r"""Moves schedules on by one step; :class:`~ppl_vae.svi.SVI` calls it after each."""
-        self.step += 1
+        self.step.add_(1)
         self._clock.count += 1
 
         if isinstance(self.kl_weight, Schedule):

@@ -1,0 +1,39 @@
+r"""The part of a Markdown file that a benchmark rewrites."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__all__ = ["Part"]
+
+
+class Part:
+    r"""What stands between two markers of a file; all else is left as it is.
+
+    Arguments:
+        file: The file.
+        name: The name of the part: its markers are ``<!-- name:begin -->`` and the same with end.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        self.file = file
+        self.markers = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        self.around()  # refused before the measurements, not after them
+
+    def around(self) -> tuple[str, str]:
+        r"""What stands before and after the part, markers included."""
+        begin, end = self.markers
+        whole = self.file.read_text(encoding="utf-8") if self.file.exists() else ""
+        head, found, rest = whole.partition(begin)
+        _, closed, tail = rest.partition(end)
+
+        if not (found and closed):
+            sys.exit(f"{self.file} needs a line {begin} and, below it, a line {end}.")
+
+        return head + begin, end + tail
+
+    def write(self, text: str) -> None:
+        r"""Puts a text between the markers."""
+        head, tail = self.around()
+        self.file.write_text(f"{head}\n{text}\n{tail}", encoding="utf-8")
