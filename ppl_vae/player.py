@@ -66,10 +66,10 @@ class Player:
         gradients: Sequence[Tensor | None]
 
         if loss.requires_grad:
-            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            free = [p for p in self.parameters if p.requires_grad]  # some may be frozen meanwhile
+            found = iter(torch.autograd.grad(loss, free, allow_unused=True))
             gradients = [
-                None if g is None else _laid_out(g, p)
-                for p, g in zip(self.parameters, found, strict=True)
+                _laid_out(next(found), p) if p.requires_grad else None for p in self.parameters
             ]
         else:
             # Some of Pyro's objectives have added the gradient of the sum already.
@@ -102,9 +102,9 @@ class Player:
         return [None if g is None else g * factor for g in gradients]
 
 
-def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     # Fused kernels walk through memory: the gradient has to lie as the parameter does.
-    if gradient.stride() == parameter.stride():
+    if gradient is None or gradient.stride() == parameter.stride():
         return gradient
 
     return torch.empty_like(parameter).copy_(gradient)

@@ -116,7 +116,7 @@ class Way(ABC):
 
     @abstractmethod
     def stage(self, given: Arguments) -> None:
-        r"""Captures and compiles what can be, for batches such as this one."""
+        r"""Captures and compiles what can be, for batches such as this one, and starts afresh."""
 
     @abstractmethod
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
@@ -200,7 +200,7 @@ class FusedSteps(Way):
         self.adams = [player.adam for player in setting.players]
         first = setting.players[0].parameters[0]
         self.good = torch.ones((), dtype=torch.bool, device=first.device)
-        self.rates = [_rates(player) for player in setting.players]
+        self.rates = [_Rates(player) for player in setting.players]
         self.staged = setting.stage(
             self._whole,
             "inductor",
@@ -228,10 +228,15 @@ class FusedSteps(Way):
         return self.rest.reason or self.staged.reason
 
     def stage(self, given: Arguments) -> None:
+        self.good.fill_(True)
+        self._follow()
         self.staged.graph(*given.args, **given.kwargs)
 
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
-        _follow(self.setting.players, self.rates)
+        if not self.takes(self.setting):
+            return self.rest.take(calls)  # somebody has hooked onto the optimizer
+
+        self._follow()
         first = calls[0]
         run = self.staged.replay(*first.args, **first.kwargs)
 
@@ -247,6 +252,10 @@ class FusedSteps(Way):
             player.optimizer._opt_called = True  # type: ignore[attr-defined]
 
         return _rows(self, outs)
+
+    def _follow(self) -> None:
+        for rates in self.rates:
+            rates.follow()
 
     def _whole(self, *args: Any, **kwargs: Any) -> Tensor:
         rows: Row = {}
@@ -264,7 +273,7 @@ class FusedSteps(Way):
         return torch.stack([value.float() for value in rows.values()])
 
     def _places(self) -> list[tuple[Any, Any]]:
-        places = [*self.setting.stored(), (self.__dict__, "good")]
+        places = [*self.setting.stored(), (self.__dict__, "good"), *_fixed(self.setting.players)]
 
         for player, adam, rates in zip(self.setting.players, self.adams, self.rates, strict=True):
             places += [(rates, i) for i in rates]
@@ -298,7 +307,7 @@ class GraphedSteps(Way):
         self.adams = [player.adam for player in setting.players]
         device = setting.players[0].parameters[0].device
         self.bad = torch.zeros((), device=device)
-        self.rates = [_rates(player) for player in setting.players]
+        self.rates = [_Rates(player) for player in setting.players]
         self.graphs: dict[Any, tuple[CudaGraph, Any]] = {}
         self.names: list[str] = []
 
@@ -319,6 +328,7 @@ class GraphedSteps(Way):
         return self.gradients.reason
 
     def stage(self, given: Arguments) -> None:
+        self.bad.zero_()
         self.gradients.stage(given)
 
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
@@ -327,10 +337,10 @@ class GraphedSteps(Way):
         first = passes[0].tensors(*calls[0].args, **calls[0].kwargs)
         runs = [staged.replay(*calls[0].args, **calls[0].kwargs) for staged in passes]
 
-        if any(run is None for run in runs):
+        if any(run is None for run in runs) or not self.takes(self.setting):
             return self.gradients.take(calls)
 
-        _follow(self.setting.players, self.rates)
+        self._follow()
         graph = self._graph(first, calls[0], runs)
         rows = []
 
@@ -349,7 +359,9 @@ class GraphedSteps(Way):
         ]
         tensors = [t for entry in entries for t in entry.graph.state]
         key = tuple((t.shape, t.stride(), t.dtype) for t in inputs)
-        addresses = [t.data_ptr() for t in (*state, *tensors)]
+        fixed = [mapping[key] for mapping, key in _fixed(self.setting.players)]
+        betas = [g["betas"] for p in self.setting.players for g in p.optimizer.param_groups]
+        addresses = [*(t.data_ptr() for t in (*state, *tensors)), *fixed, *betas]
         known = self.graphs.get(key)
 
         if known is None or known[1] != addresses:
@@ -358,6 +370,10 @@ class GraphedSteps(Way):
             self.graphs[key] = known
 
         return known[0]
+
+    def _follow(self) -> None:
+        for rates in self.rates:
+            rates.follow()
 
     def _body(self, entries: list[Any], *inputs: Tensor) -> list[Tensor]:
         rows: Row = {}
@@ -402,14 +418,28 @@ def _rows(steps: FusedSteps, outs: Sequence[Tensor]) -> list[Row]:
     return [dict(zip(steps.names, row.unbind(), strict=True)) for row in values]
 
 
-def _rates(player: Player) -> dict[int, Tensor]:
-    # The learning rate of each group, as tensors, so that a scheduler reaches the graph.
-    device = player.parameters[0].device
-    groups = player.optimizer.param_groups
-    return {i: torch.tensor(float(group["lr"]), device=device) for i, group in enumerate(groups)}
+class _Rates(dict[int, Tensor]):
+    r"""What schedulers change, as tensors, so that it reaches the graph.
+
+    For each group of the optimizer: the learning rate, and both decay rates of the moments.
+    """
+
+    def __init__(self, player: Player) -> None:
+        self.optimizer = player.optimizer  # whose list of groups is another after loading
+        device, count = player.parameters[0].device, len(self.optimizer.param_groups)
+        super().__init__({i: torch.zeros(3, device=device) for i in range(count)})
+        self.told: dict[int, list[float]] = {}
+
+    def follow(self) -> None:
+        r"""Takes over what the groups say now."""
+        for i, group in enumerate(self.optimizer.param_groups):
+            now = [float(group["lr"]), *map(float, group["betas"])]
+            if now != self.told.get(i):
+                self[i].copy_(torch.tensor(now))
+                self.told[i] = now
 
 
-def _follow(players: Sequence[Player], rates: Sequence[Mapping[int, Tensor]]) -> None:
-    for player, own in zip(players, rates, strict=True):
-        for group, rate in zip(player.optimizer.param_groups, own.values(), strict=True):
-            rate.fill_(group["lr"])
+def _fixed(players: Sequence[Player]) -> list[tuple[Any, Any]]:
+    # What is a constant of the graph.
+    groups = [group for player in players for group in player.optimizer.param_groups]
+    return [(group, key) for group in groups for key in ("eps", "weight_decay")]

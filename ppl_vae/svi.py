@@ -17,7 +17,7 @@ from .objectives import ELBO, Estimate, Objective, Role, as_objective
 from .optimizer import Optimizer, build_optimizer
 from .player import Player
 from .precision import PRECISIONS, check_precision, products, programs
-from .staging import BACKENDS, choose
+from .staging import check_backend, choose
 from .steps import Feed, FusedSteps, GradientSteps, GraphedSteps, Row, Setting, Stopped, Way
 from .weights import Arguments, Program, call
 
@@ -77,8 +77,7 @@ class SVI:
     ) -> None:
         if clip is not None and clip <= 0:
             raise ValueError(f"The largest norm of the gradient must be positive, got {clip}.")
-        if compile not in BACKENDS:
-            raise ValueError(f"compile is one of {', '.join(BACKENDS)}, got {compile!r}.")
+        check_backend(compile)
         if precision not in PRECISIONS:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}.")
 
@@ -232,7 +231,8 @@ class SVI:
         Returns:
             The way: ``"off"``, ``"fx"``, ``"inductor"`` or ``"cudagraph"``.
         """
-        self._way(feed, Arguments(args, batch), steps)
+        given = Arguments(args, batch)
+        self._way(feed, given, steps).stage(given)
         assert self.backend is not None
         return self.backend
 
@@ -317,13 +317,17 @@ class SVI:
         with products(self.precision):
             way = self._choose(setting, given, planned)
 
+            way.stage(given)
+
         self._ways[id(feed)] = feed, way
         return way
 
     def _choose(self, setting: Setting, given: Arguments, planned: int | None) -> Way:
         known = self.backend or self.compile
-        if known == "off":
-            self.backend = known
+        device = self.players[0].parameters[0].device
+        check_backend(known, device)
+        if known == "off" or (known == "auto" and device.type not in ("cpu", "cuda")):
+            self.backend = "off"
             return GradientSteps(setting, "off")
 
         replayed = GradientSteps(setting, "fx", self._patience(planned))
@@ -349,7 +353,6 @@ class SVI:
             way = GradientSteps(setting, "inductor")
 
         self.backend = known
-        way.stage(given)
         return way
 
     def _patience(self, planned: int | None) -> int:

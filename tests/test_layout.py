@@ -391,6 +391,15 @@ def test_every_rule_is_tried() -> None:
     assert {rule for rule, _, _ in BROKEN} == set(RULES)
 
 
+def test_importing_is_light() -> None:
+    r"""What is slow to load is loaded by whom it serves."""
+    code = "import ppl_vae, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    heavy = {"torchvision", "matplotlib", "sklearn", "zuko", "torch._inductor.compile_fx", "jax"}
+    assert not heavy & set(done.stdout.split())
+
+
 def test_every_module_imports_without_torchvision() -> None:
     code = """
 import importlib, pkgutil, sys

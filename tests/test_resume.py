@@ -23,6 +23,7 @@ from ppl_vae.cli import main
 from ppl_vae.fit import Interrupted, Training
 from ppl_vae.folder.checkpoint import read
 from ppl_vae.nonfinite import NonFiniteError
+from ppl_vae.staging.inductor import has_compiler
 from ppl_vae.svi import SVI
 
 SMALL = [
@@ -33,6 +34,8 @@ SMALL = [
 
 VARIANTS: dict[str, list[str]] = {
     "plain": [],
+    "eager": ["--compile", "off"],
+    "replayed": ["--compile", "fx"],
     "warm-up": ["--warmup", "3"],
     "particles": ["--objective", "IWAE", "--objective.particles", "3"],
     "vamp": ["--prior", "Vamp", "--prior.components", "5"],
@@ -123,6 +126,30 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     lasts = {"early stop": 3, "everything": None}
     if lasts.get(name, 5) is not None:
         assert len(Run(tmp_path / "parts").history) == lasts.get(name, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not has_compiler(torch.device("cpu")), reason="Inductor needs a C++ compiler, such as g++"
+)
+def test_a_compiled_training_resumes_to_the_same_bits(
+    tmp_path: Path, stopping: Callable[[int], None]
+) -> None:
+    r"""The steps of an epoch are taken in one call, and its short last batch in another."""
+    options = [*SMALL, "--epochs", "5", "--compile", "inductor"]
+    train("digits", tmp_path / "whole", options, progress=False)
+
+    for calls in (3, 2):  # after the steps of the second epoch, then after a whole epoch
+        stopping(calls)
+        with pytest.raises(Interrupted):
+            if calls == 3:
+                train("digits", tmp_path / "parts", options, progress=False)
+            else:
+                Run(tmp_path / "parts").resume(progress=False)
+
+    Run(tmp_path / "parts").resume(progress=False)
+    assert_equal(tmp_path / "whole", tmp_path / "parts")
+    assert Run(tmp_path / "parts").provenance["compile"] == "inductor"
 
 
 def test_a_loaded_run_resumes_like_any_other(
@@ -400,6 +427,7 @@ SLOW = """
 import sys, time
 import ppl_vae.folder.saver
 from ppl_vae.cli import main
+from ppl_vae.staging.inductor import has_compiler
 from ppl_vae.svi import SVI
 ppl_vae.folder.saver.SAVE_EVERY = -1.0
 run = SVI.run

@@ -383,6 +383,10 @@ def replaced(program: Any) -> None:
     program.encoder[0] = nn.Linear(5, 4)
 
 
+def frozen(program: Any) -> None:
+    program.decoder.requires_grad_(False)
+
+
 def moved(program: Any) -> None:
     program.decoder.weight.data = program.decoder.weight.data.clone() * 2
 
@@ -398,7 +402,7 @@ class Adjustable(Normalized):
         return dist.Bernoulli(logits=self.strength * self.decoder(z)).to_event(1)
 
 
-@pytest.mark.parametrize("change", [evaluation_mode, attribute, replaced, moved])
+@pytest.mark.parametrize("change", [evaluation_mode, attribute, replaced, moved, frozen])
 def test_replaced_parts_are_noticed(change: Callable[[Any], None]) -> None:
     r"""What a graph cannot follow is noticed, and captured anew."""
     found = []
@@ -758,6 +762,30 @@ def test_schedules_reach_a_compiled_step() -> None:
 
 
 @compiler
+def test_settings_of_adam_reach_a_compiled_step() -> None:
+    r"""Decay rates, weight decay and hooks, changed while it runs."""
+    found = []
+
+    for backend in ("off", "inductor"):
+        torch.manual_seed(0)
+        model, guide, x = PROGRAMS["linear"]()
+        svi = SVI(model, guide, adam, compile=backend)
+        torch.manual_seed(1)
+        losses = [float(svi.step(x)) for _ in range(3)]
+        svi.optimizer.param_groups[0]["betas"] = (0.5, 0.9)
+        losses += [float(svi.step(x)) for _ in range(3)]
+        svi.optimizer.param_groups[0]["weight_decay"] = 0.1
+        losses += [float(svi.step(x)) for _ in range(3)]
+        calls: list[int] = []
+        svi.optimizer.register_step_post_hook(lambda *_, calls=calls: calls.append(0))
+        losses += [float(svi.step(x)) for _ in range(3)]
+        found.append(losses)
+        assert len(calls) == 3
+
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+@compiler
 def test_a_compiled_step_that_is_not_finite_changes_nothing() -> None:
     r"""Nor do those after it in the same call; the message tells the step."""
     model, guide, x = PROGRAMS["linear"]()
@@ -872,7 +900,7 @@ def test_adam(kind: Any) -> None:
         groups = [{"params": parameters[:1]}, {"params": parameters[1:], "weight_decay": 0.1}]
         optimizer = kind(groups, lr=1e-2, fused=True)
         raw = Adam(optimizer)
-        rates = {0: torch.tensor(1e-2), 1: torch.tensor(1e-2)}
+        rates = {i: torch.tensor([1e-2, 0.9, 0.999]) for i in range(2)}
         for _ in range(5):
             gradients = [torch.randn_like(p) for p in parameters]
             if way == "optimizer":
@@ -895,9 +923,11 @@ def test_a_bad_step_is_none() -> None:
         raw = Adam(torch.optim.Adam([p], fused=True))
         before = {k: v.clone() for k, v in raw.state(p).items()}
         if way == "update":
-            raw.update([p], [torch.ones(3)], {0: torch.tensor(0.1)}, torch.ones(()))
+            raw.update([p], [torch.ones(3)], {0: torch.tensor([0.1, 0.9, 0.999])}, torch.ones(()))
         else:
-            raw.inline([p], [torch.ones(3)], {0: torch.tensor(0.1)}, torch.tensor(False))
+            raw.inline(
+                [p], [torch.ones(3)], {0: torch.tensor([0.1, 0.9, 0.999])}, torch.tensor(False)
+            )
         assert p.tolist() == [1.0] * 3
         assert all(raw.state(p)[k].equal(v) for k, v in before.items())
 

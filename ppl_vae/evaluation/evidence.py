@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ..modules import evaluating, modules_of
-from ..staging import BACKENDS, Staged, choose
+from ..staging import Staged, check_backend, choose
 from ..weights import Program, draw_guide, log_joint, log_weights, plate_depth
 from .memory import bytes_per_row
 from .pareto import khat
@@ -161,11 +161,10 @@ def log_evidence(
         raise ValueError("There are no data to evaluate; the batch is empty.")
     if particles < 1:
         raise ValueError(f"The number of particles must be positive, got {particles}.")
-    if compile not in BACKENDS:
-        raise ValueError(f"compile is one of {', '.join(BACKENDS)}, got {compile!r}.")
 
     devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
     home = next(iter(devices)) if len(devices) == 1 else None
+    check_backend(compile, home)
 
     def rows(part: slice) -> Any:
         # A block goes to the device of the programs; the data may stay where they are.

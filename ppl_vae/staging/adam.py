@@ -105,7 +105,8 @@ class Adam:
         Arguments:
             parameters: The parameters.
             gradients: Their gradients.
-            rates: The learning rate of each group as a tensor, instead of the group's own.
+            rates: The learning rate of each group as a tensor, instead of the group's own; shape
+                ``(3,)`` as for :meth:`inline`, of which the first element is taken.
             bad: One where no step is to be taken, else zero: a 0-dimensional float32 tensor.
         """
         kernel: Any = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
@@ -123,7 +124,7 @@ class Adam:
                 *moments,
                 [],
                 steps,
-                lr=group["lr"] if rates is None else rates[i],
+                lr=group["lr"] if rates is None else rates[i][0],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
                 weight_decay=group["weight_decay"],
@@ -151,7 +152,7 @@ class Adam:
         Arguments:
             parameters: The parameters.
             gradients: Their gradients.
-            rates: The learning rate of each group of the optimizer.
+            rates: :math:`\eta, \beta_1, \beta_2` of each group, with shape ``(3,)``.
             good: Whether to take the step at all: a 0-dimensional tensor.
         """
         for group, held, given in self.groups(parameters, gradients):
@@ -160,9 +161,9 @@ class Adam:
                 self._inline(parameter, gradient, group, rates[i], good)
 
     def _inline(
-        self, p: Tensor, g: Tensor, group: dict[str, Any], rate: Tensor, good: Tensor
+        self, p: Tensor, g: Tensor, group: dict[str, Any], rates: Tensor, good: Tensor
     ) -> None:
-        state, (b1, b2) = self.state(p), group["betas"]
+        state, (rate, b1, b2) = self.state(p), rates.unbind()
         m, v, t = state["exp_avg"], state["exp_avg_sq"], state["step"]
         decay = group["weight_decay"]
         old = p.detach()
@@ -170,13 +171,13 @@ class Adam:
         start = old * (1 - rate * decay) if decay and self.decoupled else old
 
         step = t + 1
-        first, second = m.lerp(g, 1 - b1), v * b2 + (1 - b2) * (g * g)
-        size = rate / (1 - torch.pow(b1, step))
-        root = second.sqrt() / (1 - torch.pow(b2, step)).sqrt() + group["eps"]
+        first, second = m + (1 - b1) * (g - m), v * b2 + (1 - b2) * (g * g)
+        size = rate / (1 - b1.pow(step))
+        root = second.sqrt() / (1 - b2.pow(step)).sqrt() + group["eps"]
         new = start - size * first / root
 
         for place, value, before in ((p, new, old), (m, first, m), (v, second, v), (t, step, t)):
-            place.copy_(torch.where(good, value, before))
+            place.copy_(torch.where(good, value.to(place.dtype), before))
 
 
 def _add(steps: list[Tensor], value: int) -> None:

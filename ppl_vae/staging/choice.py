@@ -3,13 +3,13 @@ r"""Which way of replay is worth its price."""
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 
 import torch
 
 from .graph import ATEN, Graph
+from .inductor import has_compiler
 
-__all__ = ["BACKENDS", "choose", "operations"]
+__all__ = ["BACKENDS", "check_backend", "choose", "operations"]
 
 BACKENDS = ("auto", "off", "fx", "inductor", "cudagraph")
 r"""What ``compile`` may be."""
@@ -19,6 +19,21 @@ SECONDS_PER_NODE = 1.6e-6
 SECONDS_PER_FLOP = 4e-12
 COST = 15.0
 COST_PER_NODE = 1e-2
+
+
+def check_backend(backend: str, device: torch.device | None = None) -> None:
+    r"""Raises a ValueError if there is no such backend, or not on the device.
+
+    Example:
+        >>> check_backend("fx", torch.device("cpu"))
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"compile is one of {', '.join(BACKENDS)}, got {backend!r}.")
+    if backend == "cudagraph" and device is not None and device.type != "cuda":
+        raise ValueError(
+            f"compile='cudagraph' is for CUDA devices, and the programs are on {device.type}; take "
+            "'auto' or 'inductor'."
+        )
 
 
 def choose(graph: Graph, calls: int | None, device: torch.device) -> str:
@@ -34,11 +49,14 @@ def choose(graph: Graph, calls: int | None, device: torch.device) -> str:
     """
     if device.type == "cuda":
         return "cudagraph"
+    if device.type != "cpu":
+        return "off"  # nobody has tried the others there
 
     nodes, flops = operations(graph)
     saved = nodes * SECONDS_PER_NODE + flops * SECONDS_PER_FLOP
     paid = COST + nodes * COST_PER_NODE
-    return "inductor" if calls is not None and calls * saved > paid and _there() else "fx"
+    worth = calls is not None and calls * saved > paid
+    return "inductor" if worth and has_compiler(device) else "fx"
 
 
 def operations(graph: Graph) -> tuple[int, int]:
@@ -65,7 +83,3 @@ def operations(graph: Graph) -> tuple[int, int]:
             flops += 4 * node.args[0].meta["val"].numel() * weight[0].numel()
 
     return len(nodes), flops
-
-
-def _there() -> bool:
-    return find_spec("torch._inductor") is not None

@@ -300,7 +300,8 @@ def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list
         layout = (str(spec), *constants)
 
     kinds = [(t.shape, t.stride(), t.dtype, t.device) for t in values]
-    return (layout, torch.get_default_dtype(), *kinds), values
+    casts = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+    return (layout, torch.get_default_dtype(), casts, *kinds), values
 
 
 def _flattened(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from operator import getitem, is_
+from operator import attrgetter, getitem, is_
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -42,6 +42,7 @@ class Watch:
             {id(t): t for t in self._values if isinstance(t, Tensor)}.values()
         )
         self._addresses = list(map(Tensor.data_ptr, self.tensors))
+        self._trained = list(map(_TRAINED, self.tensors))
 
     def holds(self) -> bool:
         r"""Whether all is as it was; it takes some microseconds."""
@@ -53,7 +54,10 @@ class Watch:
         if not same and any(True for _ in self._differences()):
             return False
 
-        return list(map(Tensor.data_ptr, self.tensors)) == self._addresses
+        return (
+            list(map(Tensor.data_ptr, self.tensors)) == self._addresses
+            and list(map(_TRAINED, self.tensors)) == self._trained
+        )
 
     def changes(self) -> list[str]:
         r"""The names of the numbers that changed, in containers as well."""
@@ -227,3 +231,4 @@ def _number(value: Any) -> bool:
 
 
 _MISSING = object()
+_TRAINED = attrgetter("requires_grad")

@@ -1,0 +1,113 @@
+r"""Laws of staging that need a GPU: one CUDA graph a step does what the steps it records do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from test_weights import PROGRAMS
+from torch import Tensor, nn
+
+from ppl_vae.evaluation import log_evidence
+from ppl_vae.objectives import ELBO, LinearWarmup
+from ppl_vae.staging import CudaGraph
+from ppl_vae.svi import SVI
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+adam = partial(torch.optim.Adam, lr=1e-2)
+
+
+def placed(name: str) -> tuple[Any, Any, Tensor]:
+    torch.manual_seed(0)
+    model, guide, x = PROGRAMS[name]()
+    for program in (model, guide):
+        if isinstance(program, nn.Module):
+            program.cuda()
+    return model, guide, x.cuda()
+
+
+@pytest.mark.parametrize("backend", ["fx", "inductor", "cudagraph"])
+@pytest.mark.parametrize("name", ["normal, bernoulli", "vamp", "flow prior", "hierarchical"])
+def test_staged_steps_are_steps(name: str, backend: str) -> None:
+    r"""The same draws from the same seed; kernels may sum in another order."""
+    found = []
+
+    for way in ("off", backend):
+        model, guide, x = placed(name)
+        weight = LinearWarmup(steps=10)
+        svi = SVI(model, guide, adam, ELBO(kl_weight=weight), compile=way)
+        torch.manual_seed(1)
+        losses = []
+        for i in range(20):
+            svi_lr = 1e-2 if i < 10 else 1e-3
+            losses.append(float(svi.step(x if i % 3 else x[:-1])))
+            svi.optimizer.param_groups[0]["lr"] = svi_lr
+        found.append(losses)
+
+    assert svi.reason is None and svi.backend == backend
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
+def test_draws_follow_the_seed() -> None:
+    r"""Noise is fresh at each replay, and a later seed is obeyed."""
+    model, guide, x = placed("normal, bernoulli")
+    svi = SVI(model, guide, partial(torch.optim.Adam, lr=0.0), compile="cudagraph")
+    svi.step(x)
+    torch.manual_seed(1)
+    losses = [float(svi.step(x)) for _ in range(10)]
+    torch.manual_seed(1)
+
+    assert len(set(losses)) == 10
+    assert [float(svi.step(x)) for _ in range(10)] == losses
+
+
+def test_recording_changes_nothing() -> None:
+    weight, x = torch.ones(3, device="cuda"), torch.ones(3, device="cuda")
+    torch.manual_seed(1)
+    before = torch.cuda.get_rng_state()
+
+    def function(x: Tensor) -> list[Tensor]:
+        weight.add_(torch.randn_like(x))
+        return [weight * x]
+
+    graph = CudaGraph(function, [x], [weight])
+    assert weight.tolist() == [1.0] * 3
+    assert torch.cuda.get_rng_state().equal(before)
+    first = graph(x)[0]
+    second = graph(x)[0]
+    assert not first.equal(second) and second.equal(weight)
+
+
+def test_a_step_that_is_not_finite_changes_nothing() -> None:
+    model, guide, x = placed("linear")
+    svi = SVI(model, guide, adam, compile="cudagraph")
+    svi.step(x)
+    before = [p.detach().clone() for p in svi.parameters.values()]
+    assert not svi.step(torch.full_like(x, torch.inf)).isfinite()
+    svi.step(x)
+    assert all(a.equal(b) for a, b in zip(before, svi.parameters.values(), strict=True))
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_precision(precision: str) -> None:
+    r"""It changes numbers little, and no setting of torch."""
+    found = []
+    setting = torch.backends.cuda.matmul.fp32_precision
+
+    for p in ("float32", precision):
+        model, guide, x = placed("normal, bernoulli")
+        svi = SVI(model, guide, adam, compile="cudagraph", precision=p)
+        torch.manual_seed(1)
+        found.append([float(svi.step(x)) for _ in range(20)])
+
+    assert torch.backends.cuda.matmul.fp32_precision == setting
+    assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
+@pytest.mark.parametrize("backend", ["fx", "inductor", "cudagraph"])
+def test_evidence(backend: str) -> None:
+    model, guide, x = placed("normal, bernoulli")
+    off, staged = (log_evidence(model, guide, x, 250, compile=c) for c in ("off", backend))
+    torch.testing.assert_close(staged.log_evidence, off.log_evidence, rtol=1e-4, atol=1e-4)
