@@ -47,10 +47,11 @@ class Feed:
 
     def __init__(self, data: Any, sites: dict[str, Tensor]) -> None:
         self.data = data
-        self.sites = sites
+        # In tuples, which staging does not look into: they are data, and nothing changes them.
+        self.sites = tuple(sites.items())
 
     def __call__(self, rows: Tensor) -> dict[str, Tensor]:
-        sites = {name: t.index_select(0, rows) for name, t in self.sites.items()}
+        sites = {name: t.index_select(0, rows) for name, t in self.sites}
         return {**self.data.draw(sites), "index": rows}
 
 
@@ -154,6 +155,7 @@ class Training:
         self.elapsed = 0.0
         r"""The seconds spent on the current epoch before the training was interrupted."""
         self.sums: dict[str, Tensor] = {}
+        self._last = torch.arange(min(batch_size, self.size))
         self.random: dict[str, Tensor] = {}
 
         if warmup:

@@ -52,7 +52,7 @@ class Player:
         return Adam(self.optimizer) if Adam.takes(self.optimizer) else None
 
     def gradient(self, *args: Any, **batch: Any) -> dict[str, Any]:
-        r"""Returns the loss in nats per datum, the metrics, and the gradient; it changes nothing.
+        r"""Returns the loss in nats per datum, the metrics, and the gradient.
 
         All that comes back is tensors, so that it can be captured.
         """

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .objectives import Objective
 from .player import Player
-from .staging import CudaGraph, Staged
+from .staging import CudaGraph, Entry, Staged, StagingError, reason_of, tensors_of, warn
 from .weights import Arguments, Program
 
 __all__ = [
@@ -155,7 +155,7 @@ class GradientSteps(Way):
     def stage(self, given: Arguments) -> None:
         for staged in self.passes:
             if not staged.patience:
-                staged.graph(*given.args, **given.kwargs)
+                staged.entry(*given.args, **given.kwargs)
 
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
         if len(calls) == 1:
@@ -163,7 +163,7 @@ class GradientSteps(Way):
         else:
             # Between steps that are asked for together nothing is replaced: one look is enough.
             first = calls[0]
-            runs = [staged.settled(*first.args, **first.kwargs) for staged in self.passes]
+            runs = [_settled(staged, first) for staged in self.passes]
 
         return [self._step(i, call, runs) for i, call in enumerate(calls)]
 
@@ -171,6 +171,7 @@ class GradientSteps(Way):
         watched = self.setting.players[0].parameters[0].device.type == "cpu"
         row: Row = {}
 
+        # Each player's step is whole: those before one that stops have moved.
         for player, run in zip(self.setting.players, runs, strict=True):
             random = torch.get_rng_state() if watched else None
             out = run(*call.args, **call.kwargs)
@@ -228,30 +229,37 @@ class FusedSteps(Way):
         return self.rest.reason or self.staged.reason
 
     def stage(self, given: Arguments) -> None:
-        self.good.fill_(True)
         self._follow()
-        self.staged.graph(*given.args, **given.kwargs)
+        self.staged.entry(*given.args, **given.kwargs)
 
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
         if not self.takes(self.setting):
             return self.rest.take(calls)  # somebody has hooked onto the optimizer
 
         self._follow()
-        first = calls[0]
-        run = self.staged.replay(*first.args, **first.kwargs)
+        entry = self.staged.entry(*calls[0].args, **calls[0].kwargs)
 
-        if run is None:
+        if entry is None:
             return self.rest.take(calls)
 
-        outs: list[Tensor] = []
+        began, outs = int(self.setting.objective.step), list[Tensor]()
         for call in calls:
-            outs += run(*self.staged.tensors(*call.args, **call.kwargs))
+            outs += entry.flat(tensors_of(call.args, dict(call.kwargs)))
             self.setting.objective.advance()
 
         for player in self.setting.players:
             player.optimizer._opt_called = True  # type: ignore[attr-defined]
 
-        return _rows(self, outs)
+        return self._rows(torch.stack(outs), began)
+
+    def _rows(self, values: Tensor, began: int) -> list[Row]:
+        if not self.good:
+            self.good.fill_(True)
+            done = int((~values[:, self.losses].isfinite().all(1)).nonzero()[0])
+            self.setting.objective.seek(began + done)
+            raise Stopped(done)
+
+        return [dict(zip(self.names, row.unbind(), strict=True)) for row in values]
 
     def _follow(self) -> None:
         for rates in self.rates:
@@ -270,10 +278,16 @@ class FusedSteps(Way):
         self.good.copy_(good)
         self.names = list(rows)
         self.losses = [i for i, name in enumerate(rows) if name.endswith("loss")]
-        return torch.stack([value.float() for value in rows.values()])
+        return torch.stack([value.to(rows["loss"]) for value in rows.values()])
 
     def _places(self) -> list[tuple[Any, Any]]:
         places = [*self.setting.stored(), (self.__dict__, "good"), *_fixed(self.setting.players)]
+        # Loading a state puts other tensors into their place.
+        places += [
+            (player.optimizer.__dict__, name)
+            for player in self.setting.players
+            for name in ("state", "param_groups")
+        ]
 
         for player, adam, rates in zip(self.setting.players, self.adams, self.rates, strict=True):
             places += [(rates, i) for i in rates]
@@ -306,9 +320,10 @@ class GraphedSteps(Way):
         self.gradients = GradientSteps(setting, backend)
         self.adams = [player.adam for player in setting.players]
         device = setting.players[0].parameters[0].device
-        self.bad = torch.zeros((), device=device)
+        self.bad = torch.zeros((), dtype=torch.float32, device=device)
         self.rates = [_Rates(player) for player in setting.players]
-        self.graphs: dict[Any, tuple[CudaGraph, Any]] = {}
+        self.graphs: dict[Any, tuple[Any, ...]] = {}
+        self.failed: str | None = None
         self.names: list[str] = []
 
     @staticmethod
@@ -325,80 +340,96 @@ class GraphedSteps(Way):
 
     @property
     def reason(self) -> str | None:
-        return self.gradients.reason
+        return self.gradients.reason or self.failed
 
     def stage(self, given: Arguments) -> None:
-        self.bad.zero_()
         self.gradients.stage(given)
 
     def take(self, calls: Sequence[Arguments]) -> list[Row]:
         # Nobody waits for the device here: the loop looks at its losses after an epoch.
-        passes = self.gradients.passes
-        first = passes[0].tensors(*calls[0].args, **calls[0].kwargs)
-        runs = [staged.replay(*calls[0].args, **calls[0].kwargs) for staged in passes]
+        entries = [s.entry(*calls[0].args, **calls[0].kwargs) for s in self.gradients.passes]
+        graph = self._graph(entries, calls[0])
 
-        if any(run is None for run in runs) or not self.takes(self.setting):
+        if graph is None:
             return self.gradients.take(calls)
 
         self._follow()
-        graph = self._graph(first, calls[0], runs)
+        self.bad.zero_()
         rows = []
 
         for call in calls:
-            (out,) = graph(*passes[0].tensors(*call.args, **call.kwargs))
+            (out,) = graph(*tensors_of(call.args, dict(call.kwargs)))
             rows.append(dict(zip(self.names, out.unbind(), strict=True)))
             self.setting.objective.advance()
 
+        for player in self.setting.players:
+            player.optimizer._opt_called = True  # type: ignore[attr-defined]
+
         return rows
 
-    def _graph(self, inputs: list[Tensor], call: Arguments, runs: list[Any]) -> CudaGraph:
-        # A graph holds addresses: one of other tensors, or of other programs, is of no use.
-        state = [place[key] for place, key in self._places()]
-        entries: list[Any] = [
-            staged.entry(*call.args, **call.kwargs) for staged in self.gradients.passes
-        ]
-        tensors = [t for entry in entries for t in entry.graph.state]
-        key = tuple((t.shape, t.stride(), t.dtype) for t in inputs)
-        fixed = [mapping[key] for mapping, key in _fixed(self.setting.players)]
-        betas = [g["betas"] for p in self.setting.players for g in p.optimizer.param_groups]
-        addresses = [*(t.data_ptr() for t in (*state, *tensors)), *fixed, *betas]
-        known = self.graphs.get(key)
+    def _graph(self, entries: list[Entry | None], call: Arguments) -> CudaGraph | None:
+        # A recording holds addresses and constants: one of others is of no use.
+        found = [entry for entry in entries if entry is not None]
+        if self.failed is not None or len(found) < len(entries) or not self.takes(self.setting):
+            return None
 
-        if known is None or known[1] != addresses:
-            body = partial(self._body, entries)
-            known = CudaGraph(body, inputs, [*state, *tensors]), addresses
-            self.graphs[key] = known
+        inputs = tensors_of(call.args, dict(call.kwargs))
+        kind = tuple((t.shape, t.stride(), t.dtype) for t in inputs)
+        fixed = [mapping[key] for mapping, key in _fixed(self.setting.players)]
+        fixed += [g["betas"] for p in self.setting.players for g in p.optimizer.param_groups]
+        addresses = [t.data_ptr() for t in self._state(found)]
+        known = self.graphs.get(kind)
+
+        if known is None or known[1:] != (found, fixed, addresses):
+            try:
+                known = (self._record(found, inputs), found, fixed, addresses)
+            except Exception as error:
+                self.failed = reason_of(error)
+                warn(f"Taking compiled steps one kernel at a time: {self.failed}.")
+                return None
+            self.graphs[kind] = known
 
         return known[0]
+
+    def _record(self, entries: list[Entry], inputs: list[Tensor]) -> CudaGraph:
+        state = self._state(entries)
+        for tensor in (*state, *inputs):
+            if tensor.device.type != "cuda":
+                raise StagingError(
+                    f"it reads a tensor of shape {tuple(tensor.shape)} on the CPU, which a CUDA "
+                    "graph would keep as it is now; make it a buffer of the programs"
+                )
+
+        return CudaGraph(partial(self._body, entries), inputs, state)
+
+    def _state(self, entries: list[Entry]) -> list[Tensor]:
+        own = [self.bad, *(t for rates in self.rates for t in rates.values())]
+        moments = [
+            adam.state(parameter)[key]  # type: ignore[union-attr]
+            for player, adam in zip(self.setting.players, self.adams, strict=True)
+            for parameter in player.parameters
+            for key in ("step", "exp_avg", "exp_avg_sq")
+        ]
+        return [*own, *moments, *(t for entry in entries for t in entry.graph.state)]
 
     def _follow(self) -> None:
         for rates in self.rates:
             rates.follow()
 
-    def _body(self, entries: list[Any], *inputs: Tensor) -> list[Tensor]:
+    def _body(self, entries: list[Entry], *inputs: Tensor) -> list[Tensor]:
         rows: Row = {}
 
         for player, adam, rates, entry in zip(
             self.setting.players, self.adams, self.rates, entries, strict=True
         ):
-            out = entry.graph.result.fill(entry.run(*entry.graph.state, *inputs))
-            # Once bad, always bad: no later step moves the parameters.
+            out = entry(inputs)
+            # Once bad, always bad: no later step of the same call moves the parameters.
             self.bad.copy_(torch.maximum(self.bad, (~out["loss"].isfinite()).float()))
             adam.update(player.parameters, out["gradients"], rates, self.bad)  # type: ignore[union-attr]
             rows |= _named(player, out, first=not rows)
 
         self.names = list(rows)
-        return [torch.stack([value.float() for value in rows.values()])]
-
-    def _places(self) -> list[tuple[Any, Any]]:
-        places: list[tuple[Any, Any]] = [(self.__dict__, "bad")]
-
-        for player, adam in zip(self.setting.players, self.adams, strict=True):
-            for parameter in player.parameters:
-                state = adam.state(parameter)  # type: ignore[union-attr]
-                places += [(state, key) for key in ("step", "exp_avg", "exp_avg_sq")]
-
-        return places
+        return [torch.stack([value.to(rows["loss"]) for value in rows.values()])]
 
 
 def _named(player: Player, out: Mapping[str, Any], *, first: bool) -> Row:
@@ -407,15 +438,12 @@ def _named(player: Player, out: Mapping[str, Any], *, first: bool) -> Row:
     return row if first else {f"{player.name}_{name}": value for name, value in row.items()}
 
 
-def _rows(steps: FusedSteps, outs: Sequence[Tensor]) -> list[Row]:
-    values = torch.stack(list(outs))
+def _settled(staged: Staged, first: Arguments) -> Callable[..., Any]:
+    entry = staged.entry(*first.args, **first.kwargs)
+    if entry is None:
+        return staged.function
 
-    if not steps.good:
-        steps.good.fill_(True)
-        first = int((~values[:, steps.losses].isfinite().all(1)).nonzero()[0])
-        raise Stopped(first)
-
-    return [dict(zip(steps.names, row.unbind(), strict=True)) for row in values]
+    return lambda *args, **kwargs: entry(tensors_of(args, kwargs))
 
 
 class _Rates(dict[int, Tensor]):
@@ -427,7 +455,9 @@ class _Rates(dict[int, Tensor]):
     def __init__(self, player: Player) -> None:
         self.optimizer = player.optimizer  # whose list of groups is another after loading
         device, count = player.parameters[0].device, len(self.optimizer.param_groups)
-        super().__init__({i: torch.zeros(3, device=device) for i in range(count)})
+        # A fused kernel on a GPU takes float32; on a CPU, rounding would show in the first steps.
+        dtype = torch.float32 if device.type == "cuda" else torch.float64
+        super().__init__({i: torch.zeros(3, dtype=dtype, device=device) for i in range(count)})
         self.told: dict[int, list[float]] = {}
 
     def follow(self) -> None:
@@ -435,7 +465,7 @@ class _Rates(dict[int, Tensor]):
         for i, group in enumerate(self.optimizer.param_groups):
             now = [float(group["lr"]), *map(float, group["betas"])]
             if now != self.told.get(i):
-                self[i].copy_(torch.tensor(now))
+                self[i].copy_(torch.tensor(now, dtype=torch.float64))
                 self.told[i] = now
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
 from .modules import evaluating, modules_of, preserving
@@ -120,6 +121,9 @@ class SVI:
     @property
     def several(self) -> int:
         r"""How many steps :meth:`run` is best asked for at once."""
+        if type(self.objective).advance is not Objective.advance:
+            return 1  # who knows what it moves between two steps
+
         return max((way.several for _, way in self._ways.values()), default=1)
 
     @property
@@ -166,6 +170,8 @@ class SVI:
             if id(parameter) in seen:
                 owners[seen[id(parameter)]].add(role)
         self.players = self._cast(owners)
+        # A graph on a GPU cannot read what stays on the CPU.
+        self.objective.to(next(iter(self.parameters.values())).device)
 
     def _guided(self, batch: Arguments) -> set[str]:
         # The parameters in Pyro's store that are the guide's; one player does not need to know.
@@ -232,7 +238,7 @@ class SVI:
             The way: ``"off"``, ``"fx"``, ``"inductor"`` or ``"cudagraph"``.
         """
         given = Arguments(args, batch)
-        self._way(feed, given, steps).stage(given)
+        self._way(feed, given, steps)
         assert self.backend is not None
         return self.backend
 
@@ -249,7 +255,7 @@ class SVI:
 
         Raises:
             NonFiniteError: If the loss is not finite (on a CPU, where looking costs nothing); the
-                parameters are left as they were.
+                parameters are left as they were, but for those of players that went before.
         """
         (row,) = self._take(None, [Arguments(args, batch)])
         self.metrics = {name: value for name, value in row.items() if name != "loss"}
@@ -271,7 +277,10 @@ class SVI:
         Raises:
             NonFiniteError: As :meth:`step`.
         """
-        rows = self._take(feed, [Arguments((part,), {}) for part in inputs.unbind()])
+        calls = [Arguments((part,), {}) for part in inputs.unbind()]
+        several = len(calls) if type(self.objective).advance is Objective.advance else 1
+        parts = [calls[i : i + several] for i in range(0, len(calls), several)]
+        rows = [row for part in parts for row in self._take(feed, part)]
         self.metrics = {name: value for name, value in rows[-1].items() if name != "loss"}
         return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -287,6 +296,9 @@ class SVI:
 
     def _take(self, feed: Feed | None, calls: Sequence[Arguments]) -> list[Row]:
         way = self._way(feed, calls[0])
+        if am_i_wrapped():
+            # A handler of Pyro around the step is no part of any graph.
+            way = GradientSteps(self._setting(feed), "off")
 
         try:
             with products(self.precision):
@@ -313,14 +325,19 @@ class SVI:
                 args, batch = _batch(feed, given)
                 self.prepare(*args, **batch)
 
-        setting = Setting((self.model, self.guide), self.objective, self.players, feed, self._bare)
+        setting = self._setting(feed)
         with products(self.precision):
             way = self._choose(setting, given, planned)
 
             way.stage(given)
 
+        # One feed at a time: it may hold a data set.
+        self._ways = {k: v for k, v in self._ways.items() if v[0] is None or feed is None}
         self._ways[id(feed)] = feed, way
         return way
+
+    def _setting(self, feed: Feed | None) -> Setting:
+        return Setting((self.model, self.guide), self.objective, self.players, feed, self._bare)
 
     def _choose(self, setting: Setting, given: Arguments, planned: int | None) -> Way:
         known = self.backend or self.compile
@@ -365,8 +382,8 @@ class SVI:
         if device.type == "cpu" and (planned is None or planned < 100):
             return "fx"
 
-        graph = way.passes[0].graph(*given.args, **given.kwargs)
-        return "off" if graph is None else choose(graph, planned, device)
+        entry = way.passes[0].entry(*given.args, **given.kwargs)
+        return "off" if entry is None else choose(entry.graph, planned, device)
 
     def _explain(self, feed: Feed | None, failed: Arguments, random: Tensor | None) -> str:
         with torch.random.fork_rng(devices=[]) if random is not None else nullcontext():

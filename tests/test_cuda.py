@@ -90,6 +90,34 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     assert all(a.equal(b) for a, b in zip(before, svi.parameters.values(), strict=True))
 
 
+def test_replaced_parts_are_noticed() -> None:
+    r"""A recording holds constants: a frozen part, or a loaded optimizer, makes another."""
+    found = []
+
+    for way in ("off", "cudagraph"):
+        model, guide, x = placed("normal, bernoulli")
+        svi = SVI(model, guide, adam, compile=way)
+        torch.manual_seed(1)
+        losses = [float(svi.step(x)) for _ in range(3)]
+        saved = svi.optimizer.state_dict()
+        guide.requires_grad_(False)
+        losses += [float(svi.step(x)) for _ in range(3)]
+        svi.optimizer.load_state_dict(saved)
+        losses += [float(svi.step(x)) for _ in range(3)]
+        found.append(losses)
+
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
+
+
+def test_what_cannot_be_recorded_runs_on() -> None:
+    model, guide, x = placed("normal, bernoulli")
+    far = torch.tensor(1.0)  # on the CPU
+    svi = SVI(lambda x: model(x * far), lambda x: guide(x), adam, compile="cudagraph")
+    with pytest.warns(UserWarning, match=r"reads a tensor of shape \(\) on the CPU"):
+        svi.step(x)
+    assert svi.step(x).isfinite()
+
+
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_precision(precision: str) -> None:
     r"""It changes numbers little, and no setting of torch."""
@@ -103,6 +131,7 @@ def test_precision(precision: str) -> None:
         found.append([float(svi.step(x)) for _ in range(20)])
 
     assert torch.backends.cuda.matmul.fp32_precision == setting
+    assert svi.reason is None and found[0] != found[1]
     assert found[1] == pytest.approx(found[0], rel=0.05)
 
 

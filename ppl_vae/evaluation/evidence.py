@@ -216,7 +216,8 @@ def _staged(
     staged = Staged(draw, programs, backend="fx" if compile == "auto" else compile)
 
     if compile == "auto":
-        graph = staged.graph(*first)
+        entry = staged.entry(*first)
+        graph = None if entry is None else entry.graph
         if graph is not None and (backend := choose(graph, blocks, graph.device)) != "fx":
             staged = Staged(draw, programs, backend=backend)
 

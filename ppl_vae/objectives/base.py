@@ -166,12 +166,21 @@ class Objective(pyro.infer.ELBO, nn.Module):
     r"""Whether data outside of a support are let through where the program says so."""
 
     def advance(self) -> None:
-        r"""Moves schedules on by one step; :class:`~ppl_vae.svi.SVI` calls it after each."""
+        r"""Moves schedules on by one step; :class:`~ppl_vae.svi.SVI` calls it after each.
+
+        What else a subclass moves has to be a buffer, changed in place, or it is captured anew.
+        """
         self.step.add_(1)
         self._clock.count += 1
 
         if isinstance(self.kl_weight, Schedule):
             self.beta.fill_(self._beta_at(self._clock.count))
+
+    def seek(self, step: int) -> None:
+        r"""Moves schedules to a step."""
+        self.step.fill_(step)
+        self._clock.count = step
+        self.beta.fill_(self._beta_at(step))
 
     def differentiable_loss(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
@@ -210,9 +219,11 @@ class Objective(pyro.infer.ELBO, nn.Module):
 class _Clock:
     r"""What Python knows of a schedule, so that it does not wait for the device.
 
-    It is an object of its own: an attribute of the objective that changes would look like
-    another program.
+    It is an object of its own, which staging does not watch: the weight reaches a captured loss
+    as a tensor.
     """
+
+    __watched__ = False
 
     def __init__(self, kl_weight: float | Schedule) -> None:
         self.kl_weight = kl_weight

@@ -170,8 +170,9 @@ class Adam:
         g = g + decay * old if decay and not self.decoupled else g
         start = old * (1 - rate * decay) if decay and self.decoupled else old
 
-        step = t + 1
-        first, second = m + (1 - b1) * (g - m), v * b2 + (1 - b2) * (g * g)
+        step = t.to(rates) + 1
+        first = m + (1 - b1) * (g - m)
+        second = v * b2 + (1 - b2) * (g * g)
         size = rate / (1 - b1.pow(step))
         root = second.sqrt() / (1 - b2.pow(step)).sqrt() + group["eps"]
         new = start - size * first / root

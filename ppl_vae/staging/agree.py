@@ -35,6 +35,12 @@ def check_agreement(
     """
     for batch in batches:
         wanted, found = (_twice(f, batch, state) for f in (function, staged))
+        floats = [t for group in wanted[: -len(state) or None] for t in group]
+        floats = [t for t in floats if t.is_floating_point() and t.numel()]
+        if floats and not any(t.isfinite().any() for t in floats):
+            raise StagingError(
+                "the program gives no finite number here, so nothing can be compared"
+            )
 
         for want, got in zip(wanted, found, strict=True):
             floor = 1e-2 * max((_size(t) for t in want), default=0.0)
@@ -54,9 +60,17 @@ def _twice(
 ) -> list[list[Tensor]]:
     # The groups of tensors that are returned by two calls, and those that are left behind.
     with restoring([*(t for group in state for t in group), *batch]):
-        torch.manual_seed(20)
+        _seed([t for t in (*batch, *(t for group in state for t in group))])
         groups = [part for _ in range(2) for part in _groups(function(*batch))]
         return groups + [[_copy(t) for t in group] for group in state]
+
+
+def _seed(tensors: Sequence[Tensor]) -> None:
+    # Only the generators that are put back afterwards.
+    torch.default_generator.manual_seed(20)
+
+    for index in {t.device.index for t in tensors if t.device.type == "cuda"}:
+        torch.cuda.default_generators[index].manual_seed(20)
 
 
 def _groups(value: Any) -> list[list[Tensor]]:

@@ -2,6 +2,8 @@ r"""Capturing a function of tensors as a graph of ATen operations."""
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
@@ -37,8 +39,9 @@ class Graph:
 
     @property
     def device(self) -> torch.device:
-        r"""The device of the parameters."""
-        return next((t.device for t in self.state if t.ndim), torch.device("cpu"))
+        r"""The GPU, if any tensor is on one, else the CPU."""
+        devices = {t.device for t in self.state}
+        return next((d for d in devices if d.type != "cpu"), torch.device("cpu"))
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
@@ -186,7 +189,10 @@ def _unvalidated() -> Iterator[None]:
 @contextmanager
 def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
     r"""After it, random states and the given tensors are as before it."""
+    tensors = list({id(t): t for t in tensors}.values())
     old = [t.detach().clone() for t in tensors]
+    python, arrays = random.getstate(), sys.modules.get("numpy")
+    state = None if arrays is None else arrays.random.get_state()
     cuda = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
 
     with torch.random.fork_rng(devices=cuda):
@@ -196,3 +202,6 @@ def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
             with torch.no_grad():
                 for t, value in zip(tensors, old, strict=True):
                     t.copy_(value)
+            random.setstate(python)
+            if arrays is not None:
+                arrays.random.set_state(state)

@@ -8,27 +8,39 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from .agree import check_agreement, other_batch
+from .arguments import flattened, kind_of, tensors_of
 from .cuda import CudaGraph
 from .errors import StagingError, reason_of, warn
 from .graph import Graph, capture, restoring
 from .inductor import compile_graph
-from .watch import Place, Watch, places_of
+from .places import Place, places_of
+from .watch import Watch
 
 __all__ = ["Staged"]
 
+DATA = 2**24
 ENTRIES = 8
 r"""How many graphs are kept for one shape, as training flags and attributes change."""
 
 
+Check = Callable[[Callable[..., Sequence[Tensor]]], None]
+
+
 class Entry(NamedTuple):
-    r"""A graph, ready to replay."""
+    r"""A graph, ready to replay: a function of the tensors among the arguments."""
 
     run: Callable[..., Sequence[Tensor]]
     graph: Graph
     watch: Watch
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        return self.graph.result.fill(self.run(*self.graph.state, *tensors))
+
+    def flat(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        r"""The tensors of the result, in a row."""
+        return self.run(*self.graph.state, *tensors)
 
 
 class Staged:
@@ -94,138 +106,113 @@ class Staged:
         r"""The shapes that are compiled, once there are any."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.reason is not None:
+        tensors = tensors_of(args, kwargs)
+        entry = self._entry(tensors, args, kwargs, self.patience)
+
+        if entry is None:
             return self.function(*args, **kwargs)
 
-        key, tensors = _signature(args, kwargs)
-        entry = self._find(key)
-
-        if entry is None:
-            self.calls[key] = self.calls.get(key, 0) + 1
-            if self.calls[key] > self.patience:
-                entry = self._stage(key, tensors, args, kwargs)
-            if entry is None:
-                return self.function(*args, **kwargs)
-
-        return entry.graph.result.fill(entry.run(*entry.graph.state, *tensors))
-
-    def replay(self, *args: Any, **kwargs: Any) -> Callable[..., Sequence[Tensor]] | None:
-        r"""Returns a function of tensors alone that replays the graph, without looking at anything.
-
-        For a few calls in a row between which nothing but these tensors changes.
-
-        Returns:
-            The function, which returns the tensors of the result; None if it cannot be staged.
-        """
-        entry = self.entry(*args, **kwargs)
-        if entry is None:
-            return None
-
-        run, state = entry.run, entry.graph.state
-        return lambda *tensors: run(*state, *tensors)
-
-    def settled(self, *args: Any, **kwargs: Any) -> Callable[..., Any]:
-        r"""Returns what a call would run, for several calls in a row of arguments of one kind.
-
-        Between them nothing may change but tensors in place.
-        """
-        entry = self.entry(*args, **kwargs)
-        if entry is None:
-            return self.function
-
-        run, state, fill = entry.run, entry.graph.state, entry.graph.result.fill
-        return lambda *args, **kwargs: fill(run(*state, *_tensors(args, kwargs)))
-
-    def tensors(self, *args: Any, **kwargs: Any) -> list[Tensor]:
-        r"""The tensors among arguments, in the order in which :meth:`replay` takes them."""
-        return _tensors(args, kwargs)
+        return entry(tensors)
 
     def entry(self, *args: Any, **kwargs: Any) -> Entry | None:
-        r"""Captures the function if need be, and returns its graph; None if it has none."""
+        r"""Captures the function if need be; None if it cannot be.
+
+        For a few calls in a row of arguments of one kind, between which nothing changes but
+        tensors in place.
+        """
+        return self._entry(tensors_of(args, kwargs), args, kwargs, 0)
+
+    def _entry(self, tensors: list[Tensor], args: Any, kwargs: Any, patience: int) -> Entry | None:
         if self.reason is not None:
             return None
 
-        key, tensors = _signature(args, kwargs)
-        return self._find(key) or self._stage(key, tensors, args, kwargs)
+        try:
+            kind = kind_of(args, kwargs, tensors)
+        except StagingError as error:
+            self._give_up(error)
+            return None
 
-    def graph(self, *args: Any, **kwargs: Any) -> Graph | None:
-        r"""The graph of :meth:`entry`."""
-        entry = self.entry(*args, **kwargs)
-        return None if entry is None else entry.graph
-
-    def _find(self, key: Any) -> Entry | None:
-        for entry in self.entries.get(key, ()):
+        for entry in self.entries.get(kind, ()):
             if entry.watch.holds():
                 return entry
 
-        return None
+        self.calls[kind] = self.calls.get(kind, 0) + 1
+        if self.calls[kind] <= patience:
+            return None
 
-    def _stage(self, key: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Entry | None:
-        entries = self.entries.setdefault(key, [])
+        return self._stage(kind, tensors, flattened(self.function, args, kwargs))
 
-        if not self.uncompiled and self.compiled not in (None, key):
+    def _stage(self, kind: Any, tensors: list[Tensor], flat: Callable[..., Any]) -> Entry | None:
+        entries = self.entries.setdefault(kind, [])
+
+        if not self.uncompiled and self.compiled not in (None, kind):
             return None
 
         try:
             if self.refused is not None:
                 raise StagingError(self.refused)
-            if len(entries) >= ENTRIES:
+            if max(len(entries), len(self.entries) // 8) >= ENTRIES:
                 raise StagingError(
-                    f"its parameters or attributes were replaced {ENTRIES} times; change tensors "
-                    "in place"
+                    f"its parameters or attributes were replaced, or its numbers changed, more "
+                    f"than {ENTRIES} times; change tensors in place"
                 )
             with self.context():
-                entry = self._build(key, tensors, args, kwargs)
+                entry = self._build(kind, tensors, flat)
         except Exception as error:
-            self.reason = reason_of(error)
-            how = "Running eagerly" if self.uncompiled else "Replaying it uncompiled"
-            warn(f"{how}, which is slower than it could be: {self.reason}.")
+            self._give_up(error)
             return None
 
         entries.insert(0, entry)
         return entry
 
-    def _build(self, key: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Entry:
-        flat = _flattened(self.function, args, kwargs)
-        places = [*places_of(*self.programs), *self.places()]
-        before, watch = Watch(places), Watch(places)
+    def _give_up(self, error: Exception) -> None:
+        self.reason = reason_of(error)
+        how = "Running eagerly" if self.uncompiled else "Replaying it uncompiled"
+        warn(f"{how}, which is slower than it could be: {self.reason}.")
+
+    def _build(self, kind: Any, tensors: list[Tensor], flat: Callable[..., Any]) -> Entry:
+        before = Watch(places_of(*self.programs), self.places())
 
         try:
-            with restoring(watch.tensors):
-                graph = capture(flat, tensors, watch.tensors)
-            if names := watch.changes():
+            with restoring(before.tensors):
+                graph = capture(flat, tensors, before.tensors)
+            if names := before.changes():
                 raise StagingError(
                     f"it changes {', '.join(repr(n) for n in names[:3])}, a state of Python that "
                     "a graph would not; keep it in a buffer"
                 )
-            watch.forget_changed()
-            check = self._checker(flat, tensors, watch)
-            run = self._compiled(key, graph, tensors, check)
-
-            if run is None:
-                check(graph)
-                run = _replayed(graph)
-            if self.backend == "cudagraph" and graph.device.type == "cuda":
-                run = _recorded(run, graph, tensors)
+            watch = before.without_caches()
+            before.restore()
+            run = self._executable(kind, graph, tensors, self._checker(flat, tensors, graph))
         finally:
             # Each run so far was a rehearsal: attributes go back to what they were.
             before.restore()
 
         return Entry(run, graph, watch)
 
+    def _executable(
+        self, kind: Any, graph: Graph, tensors: list[Tensor], check: Check
+    ) -> Callable[..., Sequence[Tensor]]:
+        run = self._compiled(kind, graph, tensors, check)
+
+        if run is None:
+            run = _replayed(graph)
+            check(run)
+        if self.backend == "cudagraph" and graph.device.type == "cuda":
+            run = _recorded(run, graph, tensors)
+            check(run)
+
+        return run
+
     def _compiled(
-        self,
-        key: Any,
-        graph: Graph,
-        tensors: list[Tensor],
-        check: Callable[[Callable[..., Any]], None],
+        self, kind: Any, graph: Graph, tensors: list[Tensor], check: Check
     ) -> Callable[..., Sequence[Tensor]] | None:
-        if self.backend == "fx" or self.slow or self.compiled not in (None, key):
+        if self.backend == "fx" or self.slow or self.compiled not in (None, kind):
             return None
 
         try:
             run = compile_graph(graph, tensors)
-            check(lambda *inputs: graph.result.fill(run(*graph.state, *inputs)))
+            check(run)
         except StagingError as error:
             if not self.uncompiled:
                 raise
@@ -233,30 +220,28 @@ class Staged:
             warn(f"Replaying it uncompiled, which is slower than it could be: {error}.")
             return None
 
-        self.compiled = key
+        self.compiled = kind
         return run
 
-    def _checker(
-        self, flat: Callable[..., Any], tensors: list[Tensor], watch: Watch
-    ) -> Callable[[Callable[..., Any]], None]:
-        # The exact artefact that is to be used goes through the check.
+    def _checker(self, flat: Callable[..., Any], tensors: list[Tensor], graph: Graph) -> Check:
+        # Tensors under one name, such as the moments of Adam, are compared on one scale.
         groups: dict[Any, list[Tensor]] = {}
         for mapping, name in self.places():
             if isinstance(mapping[name], Tensor):
                 groups.setdefault(name, []).append(mapping[name])
         grouped = {id(t) for group in groups.values() for t in group}
-        own = [[t] for t in watch.tensors if id(t) not in grouped]
-        state = own + list(groups.values())
+        # Large tensors that nobody holds as a parameter or buffer are data: nothing changes them.
+        own = [t for t in graph.state if id(t) not in grouped and t.numel() <= DATA]
+        state = [[t] for t in own] + list(groups.values())
 
-        def check(staged: Callable[..., Any]) -> None:
-            run = staged
-            if isinstance(staged, Graph):
-                graph = staged
-                run = lambda *inputs: graph.result.fill(graph(*inputs))  # noqa: E731
-            with restoring(watch.tensors):
+        def check(run: Callable[..., Sequence[Tensor]]) -> None:
+            def staged(*inputs: Tensor) -> Any:
+                return graph.result.fill(run(*graph.state, *inputs))
+
+            with restoring([t for group in state for t in group]):
                 if self.settle is not None:
                     self.settle()
-                check_agreement(flat, run, [tensors, other_batch(tensors)], state)
+                check_agreement(flat, staged, [tensors, other_batch(tensors)], state)
 
         return check
 
@@ -278,42 +263,3 @@ def _recorded(
     # The state stays where it is; only the inputs are copied to where they were.
     recorded = CudaGraph(lambda *tensors: run(*graph.state, *tensors), inputs, graph.state)
     return lambda *tensors: recorded(*tensors[len(graph.state) :])
-
-
-def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    values = [*args, *kwargs.values()]
-
-    if all(isinstance(value, Tensor) for value in values):
-        return values
-
-    return [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
-
-
-def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Tensor]]:
-    values = _tensors(args, kwargs)
-
-    if all(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
-        layout: Any = (len(args), *kwargs)
-    else:
-        leaves, spec = tree_flatten((args, kwargs))
-        constants = [(type(v), v) for v in leaves if not isinstance(v, Tensor)]
-        layout = (str(spec), *constants)
-
-    kinds = [(t.shape, t.stride(), t.dtype, t.device) for t in values]
-    casts = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
-    return (layout, torch.get_default_dtype(), casts, *kinds), values
-
-
-def _flattened(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[..., Any]:
-    # The function of the tensors among its arguments; the others are constants.
-    leaves, spec = tree_flatten((args, kwargs))
-
-    def flat(*tensors: Tensor) -> Any:
-        rest = iter(tensors)
-        filled = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        args, kwargs = tree_unflatten(filled, spec)
-        return function(*args, **kwargs)
-
-    return flat

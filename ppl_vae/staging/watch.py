@@ -2,22 +2,17 @@ r"""Noticing that what a captured function reads was replaced."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter, getitem, is_
-from types import FunctionType, MethodType
+from collections.abc import Iterable, Iterator
+from operator import attrgetter, eq, getitem, is_
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Place", "Watch", "places_of"]
+from .places import MISSING, Place, Places, plain
 
-Place = tuple[Any, Any]
-r"""A mapping and a key, under which a function finds something that it reads."""
+__all__ = ["Watch"]
 
-INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
-PLAIN = int, float, complex, bool, str, bytes, type(None), torch.dtype, torch.device, torch.Size
+TRAINED = attrgetter("requires_grad")
 
 
 class Watch:
@@ -28,21 +23,22 @@ class Watch:
     changed, does not, but is noticed here.
 
     Arguments:
-        places: Where the function finds what it reads; see :func:`places_of`.
+        places: Where the function finds what it reads.
+        more: Other places, such as the state of an optimizer.
     """
 
-    def __init__(self, places: Iterable[Place]) -> None:
-        self.places = list(places)
+    def __init__(self, places: Places, more: Iterable[Place] = ()) -> None:
+        self.places = [*places.found.values(), *more]
         self._mappings = [mapping for mapping, _ in self.places]
         self._keys = [key for _, key in self.places]
         self._values: list[Any] = [mapping[key] for mapping, key in self.places]
-        # Of containers, the contents as well; only `changes` looks at them.
-        self._contents = {i: _copy(v) for i, v in enumerate(self._values) if _copy(v) is not None}
-        self.tensors: list[Tensor] = list(
-            {id(t): t for t in self._values if isinstance(t, Tensor)}.values()
-        )
+        self._sized = list(places.sized.values())
+        self._sizes = list(map(len, self._sized))
+        self._known = [set(m) if isinstance(m, dict) else set() for m in self._sized]
+        tensors = {id(t): t for t in self._values if isinstance(t, Tensor)}
+        self.tensors: list[Tensor] = list(tensors.values())
         self._addresses = list(map(Tensor.data_ptr, self.tensors))
-        self._trained = list(map(_TRAINED, self.tensors))
+        self._trained = list(map(TRAINED, self.tensors))
 
     def holds(self) -> bool:
         r"""Whether all is as it was; it takes some microseconds."""
@@ -51,184 +47,80 @@ class Watch:
         except (KeyError, IndexError):
             return False
 
-        if not same and any(True for _ in self._differences()):
-            return False
-
         return (
-            list(map(Tensor.data_ptr, self.tensors)) == self._addresses
-            and list(map(_TRAINED, self.tensors)) == self._trained
+            (same or not any(True for _ in self._differences()))
+            and all(map(eq, map(len, self._sized), self._sizes))
+            and list(map(Tensor.data_ptr, self.tensors)) == self._addresses
+            and list(map(TRAINED, self.tensors)) == self._trained
         )
 
     def changes(self) -> list[str]:
-        r"""The names of the numbers that changed, in containers as well."""
+        r"""The names of the numbers that changed, and of those that are new."""
         found = [
             str(self._keys[i])
             for i in self._differences()
             if _number(self._values[i]) or _number(self._now(i))
         ]
-        found += [
-            str(self._keys[i]) for i, old in self._contents.items() if _copy(self._values[i]) != old
-        ]
+        names = {id(value): str(self._keys[i]) for i, value in enumerate(self._values)}
+        for mapping, size, known in self._containers():
+            if isinstance(mapping, list):
+                found += [names.get(id(mapping), "a list")] * (len(mapping) != size)
+            else:
+                found += [str(k) for k in mapping if k not in known and _number(mapping[k])]
+
         return found
 
-    def forget_changed(self) -> None:
-        r"""Puts back what was there, and stops watching what changed.
+    def restore(self) -> None:
+        r"""Puts back what was there, and removes what was not."""
+        for mapping, size, known in self._containers():
+            if isinstance(mapping, list):
+                del mapping[size:]
+            else:
+                for key in [key for key in mapping if key not in known]:
+                    del mapping[key]
 
-        Programs keep what they computed last as attributes, as invertible transforms do.
+        for i, (mapping, key) in enumerate(self.places):
+            if self._now(i) is not self._values[i]:
+                if isinstance(mapping, list) and key >= len(mapping):
+                    mapping.append(self._values[i])
+                else:
+                    mapping[key] = self._values[i]
+
+    def without_caches(self) -> Watch:
+        r"""A watch of what did not change since this one was made.
+
+        Programs keep what they computed last as attributes, as invertible transforms do; this
+        says nothing about what they compute next.
         """
         volatile = set(self._differences())
-        self.restore()
-        self.__init__([p for i, p in enumerate(self.places) if i not in volatile])  # type: ignore[misc]
-
-    def restore(self) -> None:
-        r"""Puts back what was there."""
-        for (mapping, key), value in zip(self.places, self._values, strict=True):
-            if mapping.get(key) is not value:
-                mapping[key] = value
-
-        for i, old in self._contents.items():
-            held = self._values[i]
-            if _copy(held) != old:
-                held.clear()
-                held.extend(old) if isinstance(held, list) else held.update(old)
+        steady = Places()
+        steady.sized = {id(m): m for m, size, _ in self._containers() if len(m) == size}
+        return Watch(steady, [p for i, p in enumerate(self.places) if i not in volatile])
 
     def _now(self, i: int) -> Any:
         mapping, key = self.places[i]
-        return mapping.get(key, _MISSING)
+        try:
+            return mapping[key]
+        except (KeyError, IndexError):
+            return MISSING
+
+    def _containers(self) -> list[tuple[Any, int, set[Any]]]:
+        return list(zip(self._sized, self._sizes, self._known, strict=True))
 
     def _differences(self) -> Iterator[int]:
         for i, old in enumerate(self._values):
             new = self._now(i)
             if new is old:
                 continue
-            if type(new) is type(old) and _plain(new) and new == old:
+            if type(new) is type(old) and plain(new) and new == old:
                 self._values[i] = new
             else:
                 yield i
 
 
-class _Cells(dict[Any, Any]):
-    r"""The variables that a function closes over, as a mapping that can be written to."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        names = function.__code__.co_freevars
-        self.cells = dict(zip(names, function.__closure__ or (), strict=True))
-
-    def __getitem__(self, name: Any) -> Any:
-        try:
-            return self.cells[name].cell_contents
-        except ValueError as error:  # the cell is empty
-            raise KeyError(name) from error
-
-    def get(self, name: Any, default: Any = None) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-    def __setitem__(self, name: Any, value: Any) -> None:
-        self.cells[name].cell_contents = value
-
-
-def places_of(*programs: Any) -> list[Place]:
-    r"""Where programs find what they read: modules, attributes, closures and globals.
-
-    Arguments:
-        programs: Modules, their methods, functions, or any callables.
-    """
-    found: dict[tuple[int, Any], Place] = {}
-    seen: set[int] = set()
-
-    def add(mapping: Any, keys: Iterable[Any]) -> None:
-        for key in keys:
-            found.setdefault((id(mapping), key), (mapping, key))
-
-    def visit(program: Any) -> None:
-        if id(program) in seen:
-            return
-        seen.add(id(program))
-
-        if isinstance(program, nn.Module):
-            for module in program.modules():
-                seen.add(id(module))
-                for mapping in (module._parameters, module._buffers, module._modules):
-                    add(mapping, mapping)
-                add(module.__dict__, module.__dict__.keys() - INTERNAL)
-        elif isinstance(program, functools.partial):
-            for part in (program.func, *program.args, *program.keywords.values()):
-                visit(part)
-        elif isinstance(program, MethodType):
-            _visit_owner(program.__self__, add, visit)
-            visit(program.__func__)
-        elif isinstance(program, FunctionType):
-            _visit_function(program, add, visit)
-        elif callable(program) and hasattr(program, "__dict__") and not isinstance(program, type):
-            add(program.__dict__, program.__dict__)
-
-    for program in programs:
-        visit(program)
-
-    return list(found.values())
-
-
-def _visit_owner(owner: Any, add: Callable[..., None], visit: Callable[[Any], None]) -> None:
-    if isinstance(owner, nn.Module):
-        visit(owner)
-    elif hasattr(owner, "__dict__") and not isinstance(owner, type):
-        add(owner.__dict__, owner.__dict__)
-
-
-def _visit_function(function: Any, add: Callable[..., None], visit: Callable[[Any], None]) -> None:
-    cells = _Cells(function)
-    filled = [name for name in cells.cells if cells.get(name, _MISSING) is not _MISSING]
-    add(cells, filled)
-    names = [n for n in function.__code__.co_names if n in function.__globals__]
-    read = {name: function.__globals__[name] for name in names}
-    add(function.__globals__, [n for n, v in read.items() if _watchable(v)])
-
-    for value in [*(cells[name] for name in filled), *read.values()]:
-        if isinstance(value, nn.Module) or _is_users(value, function):
-            visit(value)
-
-
-def _watchable(value: Any) -> bool:
-    return _plain(value) or isinstance(value, Tensor) or _copy(value) is not None
-
-
-def _is_users(value: Any, function: Any) -> bool:
-    # Functions beside it, in the same file: not those of libraries.
-    code = getattr(getattr(value, "__func__", value), "__code__", None)
-    return code is not None and code.co_filename == function.__code__.co_filename
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, PLAIN) or (
-        isinstance(value, tuple) and all(_plain(item) for item in value)
-    )
-
-
-def _copy(value: Any) -> Any:
-    # Shallow copies of containers whose contents can be compared.
-    if isinstance(value, list) and all(map(_plain, value)):
-        return list(value)
-    if type(value) in (dict, set) and all(map(_plain, value)):
-        return type(value)(value) if _comparable(value) else None
-
-    return None
-
-
-def _comparable(value: Any) -> bool:
-    return isinstance(value, set) or all(map(_plain, value.values()))
-
-
 def _number(value: Any) -> bool:
     # None, alone or in a tuple, is what a cache holds before the first call.
     if isinstance(value, tuple):
-        return _plain(value) and any(map(_number, value))
+        return plain(value) and any(map(_number, value))
 
-    return value is not None and _plain(value)
-
-
-_MISSING = object()
-_TRAINED = attrgetter("requires_grad")
+    return value is not None and plain(value)
