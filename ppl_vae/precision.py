@@ -17,7 +17,10 @@ r"""What ``precision`` may be."""
 def check_precision(precision: str, device: torch.device) -> None:
     r"""Raises a ValueError where a precision is of no use on a device."""
     if precision == "tf32" and device.type != "cuda":
-        raise ValueError(f"precision 'tf32' is for CUDA devices, not for {device.type}.")
+        raise ValueError(
+            f"precision 'tf32' is for CUDA devices, not for {device.type}; "
+            "take 'float32' or 'bf16'."
+        )
 
 
 def programs(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -64,9 +64,13 @@ class Progress:
             self.bar.stop()
 
     def way(self, backend: str, reason: str | None) -> None:
-        r"""Tells how steps are taken; where they are slower than asked, a warning has told why."""
-        if not self.training.progress or reason is not None:
+        r"""Tells how steps are taken, and starts the clock: compiling is no part of the speed."""
+        self.start = self.last = time.perf_counter()
+
+        if not self.training.progress:
             return
+        if backend == "inductor" and reason is not None:
+            backend = "fx"  # a warning has told why
 
         if self.bar is not None:
             self.bar.console.print(f"steps: {WAYS[backend]}")

@@ -152,6 +152,11 @@ class GradientSteps(Way):
 
         return next((s.reason or s.slow for s in self.passes if s.reason or s.slow), None)
 
+    @property
+    def eager(self) -> bool:
+        r"""Whether a program cannot be captured."""
+        return any(staged.reason is not None for staged in self.passes)
+
     def stage(self, given: Arguments) -> None:
         for staged in self.passes:
             if not staged.patience:

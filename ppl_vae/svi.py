@@ -2,7 +2,7 @@ r"""Stochastic variational inference: one step, or several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -59,7 +59,8 @@ class SVI:
             the bit; ``"inductor"`` compiles them, equal up to rounding; ``"cudagraph"`` puts
             the compiled step into one CUDA graph; ``"auto"`` picks one before the first step, by
             the shapes and the planned number of steps.
-        precision: ``"float32"``, or on a GPU ``"tf32"`` or ``"bf16"`` for the networks.
+        precision: ``"float32"``; ``"bf16"`` for bfloat16 in the networks, float32 elsewhere; on
+            a GPU ``"tf32"`` for TensorFloat-32 in matrix products.
 
     Raises:
         ValueError: If ``clip`` is not positive, or ``compile`` or ``precision`` is unknown.
@@ -277,6 +278,12 @@ class SVI:
         Raises:
             NonFiniteError: As :meth:`step`.
         """
+        if not isinstance(inputs, Tensor) or inputs.ndim == 0 or len(inputs) == 0:
+            raise ValueError(
+                "SVI.run takes a tensor with one row for each step, one at least; got "
+                f"{tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__}."
+            )
+
         calls = [Arguments((part,), {}) for part in inputs.unbind()]
         several = len(calls) if type(self.objective).advance is Objective.advance else 1
         parts = [calls[i : i + several] for i in range(0, len(calls), several)]
@@ -313,6 +320,8 @@ class SVI:
                 raise NonFiniteError(self._explain(feed, calls[0], None)) from error
             raise
 
+        if self.backend == "fx" and isinstance(way, GradientSteps) and way.eager:
+            self.backend = "off"
         self.steps += len(rows)
         return rows
 
@@ -324,6 +333,9 @@ class SVI:
             with preserving(self.model, self.guide):
                 args, batch = _batch(feed, given)
                 self.prepare(*args, **batch)
+        elif feed is not None:
+            with preserving(self.model, self.guide), torch.no_grad():
+                _batch(feed, given)  # what it returns is looked at before it is captured
 
         setting = self._setting(feed)
         with products(self.precision):
@@ -395,4 +407,13 @@ class SVI:
 
 
 def _batch(feed: Feed | None, given: Arguments) -> Arguments:
-    return given if feed is None else Arguments((), feed(*given.args, **given.kwargs))
+    if feed is None:
+        return given
+
+    batch = feed(*given.args, **given.kwargs)
+    if not isinstance(batch, Mapping):
+        raise ValueError(
+            "The feed of SVI.run must return the batch by name, such as {'x': x}, got "
+            f"{type(batch).__name__}."
+        )
+    return Arguments((), batch)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pyro
@@ -392,6 +393,19 @@ def option(program: Any) -> None:
     program.options["strength"] = 3.0
 
 
+def class_attribute(program: Any) -> None:
+    type(program).power = 3.0
+
+
+def global_number(program: Any) -> None:
+    global STRENGTH
+    STRENGTH = 3.0
+
+
+def global_object(program: Any) -> None:
+    SETTINGS.strength = 3.0
+
+
 def nested_object(program: Any) -> None:
     program.helper.strength = 3.0
 
@@ -402,6 +416,10 @@ def added(program: Any) -> None:
 
 def moved(program: Any) -> None:
     program.decoder.weight.data = program.decoder.weight.data.clone() * 2
+
+
+STRENGTH = 1.0
+SETTINGS = SimpleNamespace(strength=1.0)
 
 
 class Helper:
@@ -415,6 +433,7 @@ class Helper:
 
 class Adjustable(Normalized):
     strength = 1.0
+    power = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -423,24 +442,30 @@ class Adjustable(Normalized):
 
     def likelihood(self, z: Tensor) -> Any:
         strength = self.strength * self.options["strength"] * self.helper.strength
+        strength *= self.power * STRENGTH * SETTINGS.strength
         return dist.Bernoulli(logits=strength * self.decoder(z)).to_event(1)
 
 
 CHANGES = [
     *(evaluation_mode, attribute, replaced, moved, frozen),
-    *(option, nested_object, added),
+    *(option, nested_object, added, class_attribute, global_number, global_object),
 ]
 
 
 # Pyro's own, of pyro.module: that frozen parameters are not registered is what is asked for.
 @pytest.mark.filterwarnings("ignore:.*was not registered in the param store:UserWarning")
 @pytest.mark.parametrize("change", CHANGES)
-def test_replaced_parts_are_noticed(change: Callable[[Any], None]) -> None:
+def test_replaced_parts_are_noticed(
+    change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     r"""What a graph cannot follow is noticed, and captured anew."""
     found = []
 
     for backend in ("off", "fx"):
         torch.manual_seed(0)
+        monkeypatch.setattr(Adjustable, "power", 1.0)
+        monkeypatch.setitem(globals(), "STRENGTH", 1.0)
+        monkeypatch.setattr(SETTINGS, "strength", 1.0)
         program = Adjustable()
         x = (torch.rand(6, 5) < 0.5).float()
         svi = SVI(program.model, program.guide, adam, compile=backend)
@@ -1046,14 +1071,23 @@ def test_patience() -> None:
     assert len(staged.entries) == 1
 
 
+def test_more_shapes_than_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""New ones run as they are; those that were captured go on."""
+    monkeypatch.setattr("ppl_vae.staging.staged.KINDS", 3)
+    staged = Staged(lambda x: x * 2)
+    with pytest.warns(UserWarning, match=r"new shapes eagerly: there were 3 of them") as caught:
+        for n in (1, 2, 3, 4, 5, 1):
+            assert staged(torch.ones(n)).equal(torch.full((n,), 2.0))
+    assert len(caught) == 1 and staged.reason is None
+    assert sum(map(len, staged.entries.values())) == 3
+
+
 def test_attributes_that_never_rest() -> None:
     r"""A number that somebody changes between calls is captured some times, then given up."""
     layer = nn.Linear(2, 2)
     staged = Staged(lambda x: layer(x) * layer.factor, [layer])
 
-    with pytest.warns(
-        UserWarning, match=r"replaced, or its numbers changed, more than 8"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"replaced 8 times") as caught:
         for i in range(12):
             layer.factor = float(i)
             x = torch.ones(1, 2)

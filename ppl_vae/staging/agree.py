@@ -99,7 +99,8 @@ def _check(want: Tensor, got: Tensor, floor: float) -> None:
     if not error <= TOLERANCE.get(want.dtype, 2e-2) or not torch.equal(finite, got.isfinite()):
         raise StagingError(
             f"the captured program disagrees with the program (relative error {error:.0e}): it "
-            "depends on the state of Python, on values read out of tensors, or on its last call"
+            "depends on the state of Python (random's and NumPy's draws among it), on values read "
+            "out of tensors, or on its last call; keep what changes in buffers, draw by torch"
         )
 
 

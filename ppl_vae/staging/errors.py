@@ -26,7 +26,8 @@ def reason_of(error: BaseException) -> str:
         >>> reason_of(StagingError("it reads the clock"))
         'it reads the clock'
     """
-    text = " ".join(str(error).split())
+    # Pyro adds a table of all shapes to what goes wrong in a program.
+    text = " ".join(str(error).split()).partition(" Trace Shapes:")[0]
 
     if isinstance(error, StagingError):
         reason = text

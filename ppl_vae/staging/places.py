@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -51,6 +51,19 @@ class Cells:
             yield name
 
 
+class Attributes:
+    r"""The attributes of a class, as a mapping that can be written to."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __getitem__(self, name: str) -> Any:
+        return vars(self.kind)[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self.kind, name, value)
+
+
 class Places:
     r"""Places of some programs, and the containers whose length matters.
 
@@ -83,12 +96,19 @@ class Places:
             self.all([value.__self__, value.__func__])
         elif isinstance(value, FunctionType):
             self.function(value)
+        elif isinstance(value, property):
+            self.visit(value.fget)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self.visit(value.__func__)
         elif isinstance(value, (list, dict)) and len(value) < LARGE:
             self.container(value, range(len(value)) if isinstance(value, list) else list(value))
         elif isinstance(value, tuple) and len(value) < LARGE:
             self.all(value)
+        elif isinstance(value, SimpleNamespace):
+            self.container(value.__dict__, list(value.__dict__))
         elif own(type(value)) and hasattr(value, "__dict__"):
             self.container(value.__dict__, list(value.__dict__))
+            self.classes(type(value))
 
     def all(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -106,10 +126,24 @@ class Places:
         for name in HOOKS:
             self.sized[id(module.__dict__[name])] = module.__dict__[name]
         self.container(module.__dict__, module.__dict__.keys() - INTERNAL)
+        self.classes(type(module))
+
+    def classes(self, kind: type) -> None:
+        r"""Adds what the methods of the user's classes read, and what the classes hold."""
+        for base in kind.__mro__:
+            if id(base) in self.seen or not _users(base):
+                continue
+            self.seen[id(base)] = base
+            held = {k: v for k, v in vars(base).items() if not k.startswith("__")}
+            self.add(Attributes(base), [k for k, v in held.items() if _watched(v)])
+            self.all([*held.values(), vars(base).get("__call__")])
 
     def function(self, function: FunctionType) -> None:
         if not _own_file(function.__code__.co_filename):
             return
+
+        self.container(function.__dict__, list(function.__dict__))
+        self.all([*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()])
 
         cells = Cells(function)
         self.add(cells, cells)
@@ -117,7 +151,7 @@ class Places:
 
         for name in _names(function.__code__):
             value = function.__globals__.get(name, MISSING)
-            if plain(value) or isinstance(value, (Tensor, list, dict)):
+            if _watched(value):
                 self.add(function.__globals__, [name])
             if value is not MISSING:
                 self.visit(value)
@@ -150,7 +184,19 @@ def own(kind: type) -> bool:
     if root == __name__.partition(".")[0]:
         return not rest.startswith("data")
 
-    return _own_file(getattr(sys.modules.get(kind.__module__), "__file__", None) or "<frozen")
+    return _users(kind)
+
+
+def _users(kind: type) -> bool:
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None) or "<frozen"
+    here = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return not here and (kind.__module__ == "__main__" or _own_file(file))
+
+
+def _watched(value: Any) -> bool:
+    # What may be put in the place of another under a name: not modules and classes of libraries.
+    kinds = Tensor, nn.Module, list, dict, FunctionType, SimpleNamespace
+    return plain(value) or isinstance(value, kinds) or own(type(value))
 
 
 def _own_file(name: str) -> bool:

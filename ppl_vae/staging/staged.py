@@ -24,6 +24,9 @@ DATA = 2**24
 ENTRIES = 8
 r"""How many graphs are kept for one shape, as training flags and attributes change."""
 
+KINDS = 64
+r"""How many shapes are captured."""
+
 
 Check = Callable[[Callable[..., Sequence[Tensor]]], None]
 
@@ -95,6 +98,7 @@ class Staged:
         self.patience = patience
         self.uncompiled = uncompiled
         self.calls: dict[Any, int] = {}
+        self.full = False
         self.refused: str | None = None
         r"""Why it must not be captured, if that is known beforehand."""
         self.reason: str | None = None
@@ -147,14 +151,23 @@ class Staged:
 
         if not self.uncompiled and self.compiled not in (None, kind):
             return None
+        if len(self.entries) > KINDS:
+            # Those that are captured go on.
+            if not self.full:
+                self.full = True
+                warn(
+                    f"Running new shapes eagerly: there were {KINDS} of them already, and each "
+                    "costs a capture; take batches of few sizes, and pass numbers as tensors."
+                )
+            return None
 
         try:
             if self.refused is not None:
                 raise StagingError(self.refused)
-            if max(len(entries), len(self.entries) // 8) >= ENTRIES:
+            if len(entries) >= ENTRIES:
                 raise StagingError(
-                    f"its parameters or attributes were replaced, or its numbers changed, more "
-                    f"than {ENTRIES} times; change tensors in place"
+                    f"its parameters or attributes were replaced {ENTRIES} times; change tensors "
+                    "in place"
                 )
             with self.context():
                 entry = self._build(kind, tensors, flat)

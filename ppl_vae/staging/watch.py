@@ -57,11 +57,12 @@ class Watch:
     def changes(self) -> list[str]:
         r"""The names of the numbers that changed, and of those that are new."""
         found = [
-            str(self._keys[i])
+            self._name(i)
             for i in self._differences()
             if _number(self._values[i]) or _number(self._now(i))
         ]
         names = {id(value): str(self._keys[i]) for i, value in enumerate(self._values)}
+
         for mapping, size, known in self._containers():
             if isinstance(mapping, list):
                 found += [names.get(id(mapping), "a list")] * (len(mapping) != size)
@@ -96,6 +97,12 @@ class Watch:
         steady = Places()
         steady.sized = {id(m): m for m, size, _ in self._containers() if len(m) == size}
         return Watch(steady, [p for i, p in enumerate(self.places) if i not in volatile])
+
+    def _name(self, i: int) -> str:
+        # An item goes by the name of its list.
+        mapping, key = self.places[i]
+        holders = [k for k, v in zip(self._keys, self._values, strict=True) if v is mapping]
+        return f"{holders[0]}[{key!r}]" if holders else str(key)
 
     def _now(self, i: int) -> Any:
         mapping, key = self.places[i]
