@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from inspect import isabstract, signature
 from pathlib import Path
@@ -306,7 +307,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"There is no command {tokens[0]!r}{nearest(tokens[0], COMMANDS)}; there are "
                 f"{', '.join(COMMANDS)}."
             )
-        COMMANDS[tokens[0]](tokens[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell  # type: ignore[assignment]
+            COMMANDS[tokens[0]](tokens[1:])
     except SystemExit as stop:
         # After --help.
         return int(stop.code or 0)
@@ -332,6 +335,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
     return 0
+
+
+def _tell(message: Warning | str, *_: Any) -> None:
+    # Where in Python it was issued is of no use here.
+    print(f"ppl-vae: warning: {message}", file=sys.stderr)
 
 
 def _complain(error: BaseException) -> None:

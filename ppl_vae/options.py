@@ -285,6 +285,8 @@ class Options:
         got = re.search(r"(?:Given|Got) value: (.*?)\.?$", lines[-1])
         if got and option in self.hints and "class_path" not in got.group(1):
             hint = self.hints[option]
+            if words := _words(hint):
+                return f"Option --{option} is one of {', '.join(words)}, got {got.group(1)!r}."
             base = base_of(hint)
             kind = base.__name__ if base else hint.__name__ if inspect.isclass(hint) else hint
             return f"Option --{option} takes {kind}, got {got.group(1)!r}."
@@ -292,6 +294,12 @@ class Options:
             return f"Option --{option} does not take {got.group(1)!r}."
 
         return f"Option --{option}: {lines[-1]}" if option else f"{lines[-1].rstrip('.')}."
+
+
+def _words(hint: Any) -> list[str]:
+    # The values of a Literal, which may be optional.
+    parts = [part for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is Literal]
+    return [str(word) for part in parts for word in typing.get_args(part)]
 
 
 def _accepted(cls: type) -> list[str]:

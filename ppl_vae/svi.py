@@ -214,6 +214,7 @@ class SVI:
         optimizer = build_optimizer(self._build, parameters)
         device = parameters[0].device
         check_precision(self.precision, device)
+        check_backend(self.compile, device)
         return Player(
             role.name,
             held,
@@ -354,7 +355,6 @@ class SVI:
     def _choose(self, setting: Setting, given: Arguments, planned: int | None) -> Way:
         known = self.backend or self.compile
         device = self.players[0].parameters[0].device
-        check_backend(known, device)
         if known == "off" or (known == "auto" and device.type not in ("cpu", "cuda")):
             self.backend = "off"
             return GradientSteps(setting, "off")

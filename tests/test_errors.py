@@ -166,6 +166,13 @@ CASES: dict[str, tuple[str, str]] = {
     "warm-up too long": (digits("--warmup 5"), "would never reach its end"),
     "warm-up negative": (digits("--warmup -1"), "must not be negative"),
     "patience 0": (digits("--patience 0"), "positive patience"),
+    "compile": (digits("--compile jit"), "--compile is one of auto, off, fx, inductor, cudagraph"),
+    "cudagraph on a CPU": (
+        digits("--compile cudagraph --device cpu"),
+        "is for CUDA devices, and the programs are on cpu; take 'auto'",
+    ),
+    "precision": (digits("--precision half"), "--precision is one of float32, tf32, bf16"),
+    "tf32 on a CPU": (digits("--precision tf32 --device cpu"), "take 'float32' or 'bf16'"),
     "clip 0": (digits("--clip 0"), "must be positive, got 0"),
     "learning rate": (digits("--optimizer Adam --optimizer.lr -1"), "Invalid learning rate: -1"),
     "seeds 0": (digits("--seeds 0"), "positive number of runs, got '0'"),

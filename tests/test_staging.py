@@ -318,6 +318,17 @@ def test_several_steps_are_steps() -> None:
         assert all(a.equal(b) for a, b in zip(parameters, found[0][1], strict=True))
 
 
+def test_run_says_what_it_takes() -> None:
+    model, guide, x = PROGRAMS["normal, bernoulli"]()
+    svi = SVI(model, guide, adam, compile="fx")
+    svi.step(x)
+    with pytest.raises(ValueError, match=r"must return the batch by name.*got Tensor"):
+        svi.run(lambda i: x[i], torch.zeros(2, 3, dtype=torch.int64))
+    for rows, got in (([[0]], "list"), (torch.zeros(0, 3), r"\(0, 3\)")):
+        with pytest.raises(ValueError, match=rf"one row for each step, one at least; got {got}"):
+            svi.run(lambda i: {"x": x[i]}, rows)
+
+
 def test_draws_are_fresh() -> None:
     r"""Steps without learning differ by their noise alone, which follows the seed."""
     model, guide, x = PROGRAMS["normal, bernoulli"]()
