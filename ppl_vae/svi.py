@@ -24,6 +24,9 @@ from .weights import Arguments, Program, call
 
 __all__ = ["SVI"]
 
+FEW = 300
+r"""The number of steps below which programs are run some times before they are captured."""
+
 
 class SVI:
     r"""Follows the gradient of an objective, as :class:`pyro.infer.SVI`, but per datum and staged.
@@ -385,13 +388,13 @@ class SVI:
         return way
 
     def _patience(self, planned: int | None) -> int:
-        # A graph is not worth its capture where only a step or two are taken.
-        return 2 if self.compile == "auto" and (planned is None or planned < 100) else 0
+        # A capture costs as much as replay saves in some hundred steps; neither changes a number.
+        return 20 if self.compile == "auto" and (planned is None or planned < FEW) else 0
 
     def _pick(self, way: GradientSteps, given: Arguments, planned: int | None) -> str:
         device = self.players[0].parameters[0].device
 
-        if device.type == "cpu" and (planned is None or planned < 100):
+        if device.type == "cpu" and (planned is None or planned < FEW):
             return "fx"
 
         entry = way.passes[0].entry(*given.args, **given.kwargs)
