@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .restoring import restoring
+
 __all__ = ["evaluating", "modules_of", "preserving"]
 
 Program = Callable[..., Any]
@@ -44,14 +46,9 @@ def evaluating(*programs: Program) -> Iterator[None]:
 @contextmanager
 def preserving(*programs: Program | None) -> Iterator[None]:
     r"""After it, random states and buffers (running means) are as before it."""
-    buffers = {b: b.detach().clone() for root in modules_of(*programs) for b in root.buffers()}
-    devices = {p.device for root in modules_of(*programs) for p in root.parameters()}
-    cuda = [device for device in devices if device.type == "cuda"]
+    modules = modules_of(*programs)
+    buffers = [buffer for module in modules for buffer in module.buffers()]
+    devices = [parameter.device for module in modules for parameter in module.parameters()]
 
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in buffers.items():
-                    buffer.copy_(value)
+    with restoring(buffers, devices):
+        yield

@@ -25,6 +25,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from .catalogue import base_of, choices, nearest
 from .folder.userfile import load_module, module_name
 from .networks import Network
+from .precision import Precision
+from .staging import Backend
 
 __all__ = ["Options", "training"]
 
@@ -42,8 +44,8 @@ def training(
     warmup: int | None = None,
     patience: int | None = None,
     clip: float | None = None,
-    compile: Literal["auto", "off", "fx", "inductor", "cudagraph"] | None = None,
-    precision: Literal["float32", "tf32", "bf16"] | None = None,
+    compile: Backend | None = None,
+    precision: Precision | None = None,
 ) -> None:
     r"""How an experiment is trained; what is not given is the experiment's own.
 

@@ -39,7 +39,6 @@ class Player:
         precision: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         self.name = name
-        self.names = list(parameters)
         self.parameters = list(parameters.values())
         self.optimizer = optimizer
         self.estimate = estimate

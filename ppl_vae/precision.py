@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
-__all__ = ["PRECISIONS", "check_precision", "products", "programs"]
+__all__ = ["Precision", "check_precision", "products", "programs"]
 
-PRECISIONS = ("float32", "tf32", "bf16")
+Precision = Literal["float32", "tf32", "bf16"]
 r"""What ``precision`` may be."""
 
 
-def check_precision(precision: str, device: torch.device) -> None:
-    r"""Raises a ValueError where a precision is of no use on a device."""
-    if precision == "tf32" and device.type != "cuda":
+def check_precision(precision: str, device: torch.device | None = None) -> None:
+    r"""Raises a ValueError if there is no such precision, or not on the device."""
+    known = get_args(Precision)
+    if precision not in known:
+        raise ValueError(f"precision is one of {', '.join(known)}, got {precision!r}.")
+    if precision == "tf32" and device is not None and device.type != "cuda":
         raise ValueError(
             f"precision 'tf32' is for CUDA devices, not for {device.type}; "
             "take 'float32' or 'bf16'."

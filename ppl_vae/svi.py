@@ -8,31 +8,28 @@ from functools import partial
 from typing import Any
 
 import torch
-from pyro import poutine
 from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor, nn
 
-from .modules import evaluating, modules_of, preserving
+from .modules import evaluating, preserving
 from .nonfinite import NonFiniteError, explain
 from .objectives import ELBO, Estimate, Objective, Role, as_objective
 from .optimizer import Optimizer, build_optimizer
+from .parameters import find_parameters
 from .player import Player
-from .precision import PRECISIONS, check_precision, products, programs
-from .staging import check_backend, choose
-from .steps import Feed, FusedSteps, GradientSteps, GraphedSteps, Row, Setting, Stopped, Way
-from .weights import Arguments, Program, call
+from .precision import check_precision, products, programs
+from .staging import check_backend
+from .steps import Feed, GradientSteps, Row, Setting, Stopped, Way, choose_way
+from .weights import Arguments, Program
 
 __all__ = ["SVI"]
-
-FEW = 300
-r"""The number of steps below which programs are run some times before they are captured."""
 
 
 class SVI:
     r"""Follows the gradient of an objective, as :class:`pyro.infer.SVI`, but per datum and staged.
 
-    The programs are run through Pyro once for each shape of their batches; afterwards the graph of
-    what they did is replayed, or compiled, which gives the same numbers and is faster. A program
+    The programs are run through Pyro a few times for each shape of their batches; afterwards the
+    graph of what they did is replayed, or compiled: the same numbers, faster. A program
     that cannot be staged runs as it is, and a warning says why.
 
     Example:
@@ -83,8 +80,7 @@ class SVI:
         if clip is not None and clip <= 0:
             raise ValueError(f"The largest norm of the gradient must be positive, got {clip}.")
         check_backend(compile)
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}.")
+        check_precision(precision)
 
         self.model = model
         self.guide = guide
@@ -125,10 +121,12 @@ class SVI:
     @property
     def several(self) -> int:
         r"""How many steps :meth:`run` is best asked for at once."""
-        if type(self.objective).advance is not Objective.advance:
-            return 1  # who knows what it moves between two steps
-
         return max((way.several for _, way in self._ways.values()), default=1)
+
+    @property
+    def _steady(self) -> bool:
+        # What an objective of the user's moves between two steps, nobody knows.
+        return type(self.objective).advance is Objective.advance
 
     @property
     def reason(self) -> str | None:
@@ -140,82 +138,22 @@ class SVI:
 
         The first step does it by itself. Random states and buffers are left as they were.
         """
-        pair = self.model, self.guide
-        with preserving(*pair), torch.no_grad(), poutine.trace(param_only=True) as trace:
-            self.objective.estimate(*pair, *args, **batch)
-        guided = self._guided(Arguments(args, batch))
-        roles: dict[str, Any] = {
-            "model": self.model,
-            "guide": self.guide,
-            "objective": self.objective,
-        }
-        named = {
-            f"{role}.{name}": (role, parameter)
-            for role, program in roles.items()
-            for module in modules_of(program)
-            for name, parameter in module.named_parameters()
-        }
-        for name, site in trace.trace.nodes.items():
-            value: Any = site["value"]
-            value = value.unconstrained() if hasattr(value, "unconstrained") else value
-            named[f"param.{name}"] = ("guide" if name in guided else "model"), value
-
-        seen: dict[int, str] = {}
-        for name, (_, parameter) in named.items():
-            if parameter.requires_grad:
-                seen.setdefault(id(parameter), name)
-
-        self.parameters = {name: named[name][1] for name in seen.values()}
-        self._bare = [
-            name.removeprefix("param.") for name in seen.values() if name.startswith("param.")
-        ]
-        owners: dict[str, set[str]] = {name: set() for name in self.parameters}
-        for role, parameter in named.values():
-            if id(parameter) in seen:
-                owners[seen[id(parameter)]].add(role)
-        self.players = self._cast(owners)
-        # A graph on a GPU cannot read what stays on the CPU.
-        self.objective.to(next(iter(self.parameters.values())).device)
-
-    def _guided(self, batch: Arguments) -> set[str]:
-        # The parameters in Pyro's store that are the guide's; one player does not need to know.
-        if len(self.objective.players()) == 1:
-            return set()
-
-        with preserving(self.guide), torch.no_grad(), poutine.trace(param_only=True) as trace:
-            call(self.guide, batch)
-
-        return set(trace.trace.nodes)
-
-    def _cast(self, owners: dict[str, set[str]]) -> list[Player]:
-        # Each player gets the parameters of its roles that none before it has.
+        found = find_parameters(self.model, self.guide, self.objective, Arguments(args, batch))
+        self.parameters, self._bare = found.named, found.bare
         roles = self.objective.players()
-        build = self._build
-        if len(roles) > 1 and isinstance(build, torch.optim.Optimizer):
+        if len(roles) > 1 and isinstance(self._build, torch.optim.Optimizer):
             raise ValueError(
                 f"{type(self.objective).__name__} has {len(roles)} players with an optimizer each; "
                 "give a function that builds one, such as partial(torch.optim.Adam, lr=1e-3)."
             )
-
-        left = dict(self.parameters)
-        players = []
-        for role in roles:
-            held = {name: p for name, p in left.items() if owners[name] & set(role.trains)}
-            left = {name: p for name, p in left.items() if name not in held}
-            players.append(self._player(role, held))
-
-        return players
+        parts = found.shared_out(self.objective)
+        self.players = [self._player(*pair) for pair in zip(roles, parts, strict=True)]
+        # A graph on a GPU cannot read what stays on the CPU.
+        self.objective.to(next(iter(self.parameters.values())).device)
 
     def _player(self, role: Role, held: dict[str, nn.Parameter]) -> Player:
-        parameters = list(held.values())
-        if not parameters and self.parameters:
-            raise ValueError(
-                f"Player {role.name!r} of {type(self.objective).__name__} has no parameters of its "
-                f"own: those of {' and '.join(role.trains)} belong to a player before it, or none "
-                "requires a gradient."
-            )
-        optimizer = build_optimizer(self._build, parameters)
-        device = parameters[0].device
+        optimizer = build_optimizer(self._build, list(held.values()))
+        device = next(iter(held.values())).device
         check_precision(self.precision, device)
         check_backend(self.compile, device)
         return Player(
@@ -289,7 +227,7 @@ class SVI:
             )
 
         calls = [Arguments((part,), {}) for part in inputs.unbind()]
-        several = len(calls) if type(self.objective).advance is Objective.advance else 1
+        several = len(calls) if self._steady else 1
         parts = [calls[i : i + several] for i in range(0, len(calls), several)]
         rows = [row for part in parts for row in self._take(feed, part)]
         self.metrics = {name: value for name, value in rows[-1].items() if name != "loss"}
@@ -341,10 +279,9 @@ class SVI:
             with preserving(self.model, self.guide), torch.no_grad():
                 _batch(feed, given)  # what it returns is looked at before it is captured
 
-        setting = self._setting(feed)
         with products(self.precision):
-            way = self._choose(setting, given, planned)
-
+            known = self.backend or self.compile
+            self.backend, way = choose_way(self._setting(feed), given, known, planned)
             way.stage(given)
 
         # One feed at a time: it may hold a data set.
@@ -354,51 +291,6 @@ class SVI:
 
     def _setting(self, feed: Feed | None) -> Setting:
         return Setting((self.model, self.guide), self.objective, self.players, feed, self._bare)
-
-    def _choose(self, setting: Setting, given: Arguments, planned: int | None) -> Way:
-        known = self.backend or self.compile
-        device = self.players[0].parameters[0].device
-        if known == "off" or (known == "auto" and device.type not in ("cpu", "cuda")):
-            self.backend = "off"
-            return GradientSteps(setting, "off")
-
-        replayed = GradientSteps(setting, "fx", self._patience(planned))
-        if known == "auto":
-            known = self._pick(replayed, given, planned)
-        way: Way = replayed
-
-        if known in ("inductor", "cudagraph"):
-            # What cannot be captured is found out here, once.
-            replayed.stage(given)
-            if replayed.reason is not None:
-                known = "off"
-        if known == "cudagraph":
-            known = "cudagraph" if GraphedSteps.takes(setting) else "inductor"
-
-        if known == "off":
-            way = replayed
-        elif known == "cudagraph":
-            way = GraphedSteps(setting, "inductor")
-        elif known == "inductor" and FusedSteps.takes(setting):
-            way = FusedSteps(setting, replayed)
-        elif known == "inductor":
-            way = GradientSteps(setting, "inductor")
-
-        self.backend = known
-        return way
-
-    def _patience(self, planned: int | None) -> int:
-        # A capture costs as much as replay saves in some hundred steps; neither changes a number.
-        return 20 if self.compile == "auto" and (planned is None or planned < FEW) else 0
-
-    def _pick(self, way: GradientSteps, given: Arguments, planned: int | None) -> str:
-        device = self.players[0].parameters[0].device
-
-        if device.type == "cpu" and (planned is None or planned < FEW):
-            return "fx"
-
-        entry = way.passes[0].entry(*given.args, **given.kwargs)
-        return "off" if entry is None else choose(entry.graph, planned, device)
 
     def _explain(self, feed: Feed | None, failed: Arguments, random: Tensor | None) -> str:
         with torch.random.fork_rng(devices=[]) if random is not None else nullcontext():

@@ -30,6 +30,7 @@ TRAINING = {
     "ppl_vae.fit",
     "ppl_vae.nonfinite",
     "ppl_vae.optimizer",
+    "ppl_vae.parameters",
     "ppl_vae.player",
     "ppl_vae.precision",
     "ppl_vae.predict",
@@ -82,14 +83,18 @@ ALLOWED: dict[str, set[str]] = {
     "models/*": PYRO | LANGUAGE | {"ppl_vae.models"},
     "guides/*": PYRO | LANGUAGE | {"ppl_vae.guides"},
     # the engine
-    "modules.py": {"torch"},
+    "restoring.py": {"torch"},
+    "modules.py": {"torch", "ppl_vae.restoring"},
     "weights/*": PYRO | WEIGHTS,
     "objectives/*": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "evaluation/*": PYRO | WEIGHTS | {"ppl_vae.evaluation", "ppl_vae.staging", "numpy", "scipy"},
-    "staging/*": {"torch", "ppl_vae.staging"},
+    "staging/*": {"torch", "ppl_vae.restoring", "ppl_vae.staging"},
     "precision.py": {"torch"},
+    "parameters.py": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "player.py": {"torch", "ppl_vae.objectives", "ppl_vae.staging"},
-    "steps.py": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.staging"},
+    "steps/*": PYRO
+    | WEIGHTS
+    | {"ppl_vae.objectives", "ppl_vae.player", "ppl_vae.staging", "ppl_vae.steps"},
     "device.py": {"torch"},
     "optimizer.py": PYRO,
     "nonfinite.py": PYRO | WEIGHTS,
@@ -105,7 +110,9 @@ ALLOWED: dict[str, set[str]] = {
     "folder/userfile.py": set(),
     "folder/provenance.py": {"torch"},
     "catalogue.py": {"ppl_vae.folder.userfile", "ppl_vae.priors"},
-    "options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"} | FOLDERS,
+    "options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"}
+    | {"ppl_vae.precision", "ppl_vae.staging"}
+    | FOLDERS,
     "folder/create.py": {"torch", "yaml"} | TRAINING | {"ppl_vae.experiment"} | FOLDERS,
     "folder/checkpoint.py": {"torch", "safetensors"} | ENGINE | FOLDERS,
     "folder/saver.py": ENGINE | FOLDERS,

@@ -17,35 +17,28 @@ numbers and transcendental functions are in neither.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import shlex
 import statistics
 import sys
 import time
 import warnings
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from torch import Tensor, nn
 
 from ppl_vae.evaluation import Evidence, log_evidence
 from ppl_vae.evaluation.evidence import BLOCK
 from ppl_vae.experiments.benchmarks.cases import CASES
 from ppl_vae.experiments.benchmarks.hand import gaussian, perceptron
-from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.ours import programs
-from ppl_vae.experiments.benchmarks.page import Part
-from ppl_vae.experiments.benchmarks.steps import console, ratio, say
+from ppl_vae.experiments.benchmarks.output import Output, console, say
+from ppl_vae.experiments.benchmarks.steps import ratio
 from ppl_vae.program import Program
 
 CASE = CASES["vae"]
@@ -285,56 +278,22 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     return [row["method"], *numbers, *shares, warmup]
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    r"""The table, preceded by a line with the command, the machine and the date."""
-    command = "python -m ppl_vae.experiments.benchmarks.evidence"
-    command = f"{command} {shlex.join(sys.argv[1:])}".strip()
-    lines = ["| " + " | ".join(line) + " |" for line in (HEADS, *map(cells, rows))]
-    table = "\n".join([lines[0], "|---" * len(HEADS) + "|", *lines[1:]])
-    return f"`{command}`: {title}; {NOTE}; {describe()}.\n\n{table}\n"
+def main() -> None:
+    from torch._inductor.utils import fresh_cache
 
-
-def options() -> Namespace:
     there = torch.cuda.is_available()
     parser = ArgumentParser(description="Times estimates of the evidence, side by side.")
     parser.add_argument("--limit", type=int, default=10000 if there else 100, help="data")
     parser.add_argument("--particles", type=int, default=5000, help="particles for each datum")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
-    parser.add_argument("--json", type=Path, help="a file to write the rows to")
-    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
-    return parser.parse_args()
+    output = Output("evidence", HEADS)
+    given = output.options(parser, rounds=3)
 
-
-def main() -> None:
-    from torch._inductor.utils import fresh_cache
-
-    given = options()
-    part = None if given.write is None else Part(given.write, "evidence")
-    if given.threads is not None:
-        torch.set_num_threads(given.threads)
-
-    # Inductor looks for CUDA's compiler, and on a CPU says that there is none.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     # What was compiled on another day would make a warm-up look short.
     with fresh_cache():
         rows = measure(given.limit, given.particles, given.rounds)
 
-    title = f"log p(x) of {given.limit} data by {given.particles} particles each"
-    table = Table(
-        collapse_padding=True, title=title, caption=f"{NOTE}; {describe()}", box=SIMPLE_HEAD
-    )
-    for head in HEADS:
-        justify: Any = "left" if head == HEADS[0] else "right"
-        table.add_column(head, justify=justify, no_wrap=" " not in head)
-    for row in rows:
-        table.add_row(*cells(row))
-    console.print(table)
-
-    if given.json is not None:
-        given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    if part is not None:
-        part.write(markdown(rows, title))
+    title = f"log p(x) of {given.limit} data by {given.particles} particles each; {NOTE}"
+    output.publish(rows, [cells(row) for row in rows], title)
 
 
 if __name__ == "__main__":

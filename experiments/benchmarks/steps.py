@@ -6,12 +6,8 @@ turns for several rounds; medians and their ratios are told, since machines are 
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import shlex
 import statistics
-import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
@@ -22,15 +18,13 @@ from typing import Any
 
 import pyro
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from ppl_vae.experiments.benchmarks.cases import CASES, STEPS, Build, Run
 from ppl_vae.experiments.benchmarks.hand import by_hand
 from ppl_vae.experiments.benchmarks.jaxed import load, numpyro_jit, numpyro_scan
-from ppl_vae.experiments.benchmarks.machine import describe, has_numpyro
+from ppl_vae.experiments.benchmarks.machine import has_numpyro
 from ppl_vae.experiments.benchmarks.ours import our_svi, pyro_svi
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.output import Output, console, say
 
 METHODS: dict[str, Build] = {
     "pyro-svi": pyro_svi,
@@ -47,13 +41,6 @@ METHODS: dict[str, Build] = {
 HEADS = ("case", "method", "ms", "over hand-written", "over Pyro SVI", "warm-up s")
 SECONDS = 0.15
 r"""How long a method's turn takes, at least."""
-
-console = Console()
-
-
-def say(text: str) -> None:
-    r"""Prints a line as it is."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def wait(loss: Any) -> float:
@@ -164,15 +151,6 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     return [row["case"], row["method"], f"{row['ms']:.3f}", *shown, f"{row['warmup_s']:.1f}"]
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    r"""The table, preceded by the command, the machine and the date."""
-    options = shlex.join(sys.argv[1:])
-    command = f"python -m ppl_vae.experiments.benchmarks.steps {options}".strip()
-    lines = [HEADS, ["---"] * len(HEADS), *map(cells, rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("| --- ", "|---")
-    return f"`{command}`: {describe()}.\n\n{table.replace('--- |', '---|')}"
-
-
 def usable(methods: Sequence[str]) -> list[str]:
     r"""The methods that can run here; a line tells which cannot, and why."""
     missing = {
@@ -196,35 +174,14 @@ def main() -> None:
     parser = ArgumentParser(description="Times training steps, side by side.")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
-    parser.add_argument("--json", type=Path, help="a file to write the rows to")
-    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
-    given = parser.parse_args()
+    output = Output("steps", HEADS, named=2)
+    given = output.options(parser, rounds=9)
 
-    part = None if given.write is None else Part(given.write, "steps")
-    if given.threads is not None:
-        torch.set_num_threads(given.threads)
-
-    # Inductor looks for CUDA's compiler, and on a CPU says that there is none.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     methods = usable(given.methods)
     with TemporaryDirectory() as folder:
         measured = [measure(name, methods, given.rounds, Path(folder)) for name in given.cases]
     rows = [row for case in measured for row in case]
-    table = Table(title="One training step", caption=describe())
-
-    for head in HEADS:
-        named = head in HEADS[:2]
-        table.add_column(head, justify="left" if named else "right", no_wrap=named)
-    for row in rows:
-        table.add_row(*cells(row))
-
-    console.print(table)
-    if given.json is not None:
-        given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    if part is not None:
-        part.write(markdown(rows))
+    output.publish(rows, [cells(row) for row in rows], "one training step")
 
 
 if __name__ == "__main__":

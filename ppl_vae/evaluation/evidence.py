@@ -218,7 +218,7 @@ def _staged(
     if compile == "auto":
         entry = staged.entry(*first)
         graph = None if entry is None else entry.graph
-        if graph is not None and (backend := choose(graph, blocks, graph.device)) != "fx":
+        if graph is not None and (backend := choose([graph], blocks, graph.device)) != "fx":
             staged = Staged(draw, programs, backend=backend)
 
     return staged

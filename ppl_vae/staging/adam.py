@@ -2,7 +2,7 @@ r"""Adam on raw tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -79,18 +79,17 @@ class Adam:
 
     def groups(
         self, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]
-    ) -> list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]:
-        r"""The groups of the optimizer, each with its parameters and their gradients."""
+    ) -> Iterator[tuple[int, dict[str, Any], list[Tensor], list[Tensor]]]:
+        r"""The groups of the optimizer by number, each with its parameters and their gradients."""
+        # Schedulers look whether there was a step.
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]
         pairs = zip(parameters, gradients, strict=True)
         given = {id(p): g for p, g in pairs if g is not None}
-        found = []
 
-        for group in self.optimizer.param_groups:
+        for i, group in enumerate(self.optimizer.param_groups):
             held = [p for p in group["params"] if id(p) in given]
             if held:
-                found.append((group, held, [given[id(p)] for p in held]))
-
-        return found
+                yield i, group, held, [given[id(p)] for p in held]
 
     @torch.no_grad()
     def update(
@@ -111,12 +110,11 @@ class Adam:
         """
         kernel: Any = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
 
-        for group, held, given in self.groups(parameters, gradients):
+        for i, group, held, given in self.groups(parameters, gradients):
             self._start(held)
             states = [self.state(p) for p in held]
             steps = [state["step"] for state in states]
             moments = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq"))
-            i = next(i for i, g in enumerate(self.optimizer.param_groups) if g is group)
             _add(steps, 1)
             kernel(
                 held,
@@ -136,9 +134,6 @@ class Adam:
             if bad is not None:
                 torch._foreach_sub_(steps, [bad] * len(steps))  # the step was none
 
-        # Schedulers look whether there was a step.
-        self.optimizer._opt_called = True  # type: ignore[attr-defined]
-
     @torch.no_grad()
     def inline(
         self,
@@ -155,8 +150,7 @@ class Adam:
             rates: :math:`\eta, \beta_1, \beta_2` of each group, with shape ``(3,)``.
             good: Whether to take the step at all: a 0-dimensional tensor.
         """
-        for group, held, given in self.groups(parameters, gradients):
-            i = next(i for i, g in enumerate(self.optimizer.param_groups) if g is group)
+        for i, group, held, given in self.groups(parameters, gradients):
             for parameter, gradient in zip(held, given, strict=True):
                 self._inline(parameter, gradient, group, rates[i], good)
 

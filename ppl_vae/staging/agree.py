@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from ..restoring import restoring
 from .errors import StagingError
-from .graph import restoring
 
 __all__ = ["check_agreement", "other_batch"]
 

@@ -2,16 +2,18 @@ r"""Which way of replay is worth its price."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
+from torch.fx.node import map_arg
 
-from .graph import ATEN, Graph
+from .graph import Graph
 from .inductor import has_compiler
 
-__all__ = ["BACKENDS", "check_backend", "choose", "operations"]
+__all__ = ["Backend", "check_backend", "choose", "operations"]
 
-BACKENDS = ("auto", "off", "fx", "inductor", "cudagraph")
+Backend = Literal["auto", "off", "fx", "inductor", "cudagraph"]
 r"""What ``compile`` may be."""
 
 # Fixed numbers, measured once on two cores, so that one seed gives one result everywhere.
@@ -27,8 +29,8 @@ def check_backend(backend: str, device: torch.device | None = None) -> None:
     Example:
         >>> check_backend("fx", torch.device("cpu"))
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"compile is one of {', '.join(BACKENDS)}, got {backend!r}.")
+    if backend not in get_args(Backend):
+        raise ValueError(f"compile is one of {', '.join(get_args(Backend))}, got {backend!r}.")
     if backend == "cudagraph" and device is not None and device.type != "cuda":
         raise ValueError(
             f"compile='cudagraph' is for CUDA devices, and the programs are on {device.type}; take "
@@ -36,14 +38,14 @@ def check_backend(backend: str, device: torch.device | None = None) -> None:
         )
 
 
-def choose(graph: Graph, calls: int | None, device: torch.device) -> str:
+def choose(graphs: Sequence[Graph], calls: int | None, device: torch.device) -> str:
     r"""Returns the backend whose price is paid back over a number of calls.
 
-    Compiling with Inductor costs seconds, and saves some microseconds for each node of the graph,
+    Compiling with Inductor costs seconds, and saves some microseconds for each node of a graph,
     and a share of the arithmetic. Only shapes and numbers of calls decide, never a clock.
 
     Arguments:
-        graph: The captured graph.
+        graphs: The captured graphs of a call.
         calls: The planned number of calls; None if it is not known.
         device: The device of its tensors.
     """
@@ -52,7 +54,7 @@ def choose(graph: Graph, calls: int | None, device: torch.device) -> str:
     if device.type != "cpu":
         return "off"  # nobody has tried the others there
 
-    nodes, flops = operations(graph)
+    nodes, flops = map(sum, zip(*map(operations, graphs), strict=True))
     saved = nodes * SECONDS_PER_NODE + flops * SECONDS_PER_FLOP
     paid = COST + nodes * COST_PER_NODE
     worth = calls is not None and calls * saved > paid
@@ -60,26 +62,16 @@ def choose(graph: Graph, calls: int | None, device: torch.device) -> str:
 
 
 def operations(graph: Graph) -> tuple[int, int]:
-    r"""The number of nodes of a graph, and of floating-point operations in its matrix products."""
+    r"""The number of nodes of a graph, and of floating-point operations in its products."""
+    from torch.utils.flop_counter import flop_registry
+
     nodes = [node for node in graph.module.graph.nodes if node.op == "call_function"]
-    products = {ATEN.mm.default: 0, ATEN.addmm.default: 1, ATEN.bmm.default: 0}
     flops = 0
 
     for node in nodes:
-        if node.target in products:
-            first = node.args[products[node.target]]
-            flops += (
-                2
-                * first.meta["val"].shape[-2]
-                * math.prod(first.meta["val"].shape[:-2])
-                * first.meta["val"].shape[-1]
-                * node.meta["val"].shape[-1]
-            )
-        elif node.target is ATEN.convolution.default:
-            weight = node.args[1].meta["val"]
-            flops += 2 * node.meta["val"].numel() * weight[0].numel()
-        elif node.target is ATEN.convolution_backward.default:
-            weight = node.args[2].meta["val"]
-            flops += 4 * node.args[0].meta["val"].numel() * weight[0].numel()
+        count = flop_registry.get(getattr(node.target, "overloadpacket", None))
+        if count is not None:
+            args, kwargs = map_arg((node.args, node.kwargs), lambda n: n.meta.get("val"))
+            flops += count(*args, **kwargs, out_val=node.meta.get("val"))
 
     return len(nodes), flops

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .graph import restoring
+from ..restoring import restoring
 
 __all__ = ["CudaGraph"]
 

@@ -9,7 +9,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-__all__ = ["StagingError", "reason_of", "warn"]
+__all__ = ["StagingError", "in_library", "reason_of", "warn"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
 LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib"))
@@ -63,7 +63,11 @@ def _where(error: BaseException) -> str:
     return f" ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})"
 
 
+def in_library(filename: str) -> bool:
+    r"""Whether code of a file is that of an installed library, and not the user's."""
+    return filename.startswith((*LIBRARIES, "<frozen", "<eval_"))
+
+
 def _is_program(filename: str) -> bool:
     path = str(Path(filename).resolve()) if not filename.startswith("<") else filename
-    inside = path.startswith(f"{PACKAGE}/")
-    return not inside and not path.startswith((*LIBRARIES, sys.base_prefix, "<frozen", "<eval_"))
+    return not in_library(path) and not path.startswith(f"{PACKAGE}/")

@@ -2,8 +2,6 @@ r"""Capturing a function of tensors as a graph of ATen operations."""
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
@@ -16,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import StagingError
 
-__all__ = ["Graph", "Result", "capture", "restoring"]
+__all__ = ["Graph", "Result", "capture"]
 
 ATEN = torch.ops.aten
 
@@ -44,8 +42,12 @@ class Graph:
         return next((d for d in devices if d.type != "cpu"), torch.device("cpu"))
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
-        with torch.no_grad():
-            outputs: Sequence[Tensor] = self.module(*self.state, *inputs)
+        return self.run(*self.state, *inputs)
+
+    @torch.no_grad()
+    def run(self, *tensors: Tensor) -> Sequence[Tensor]:
+        r"""Replays the operations one by one, on a state of its own and the inputs."""
+        outputs: Sequence[Tensor] = self.module(*tensors)
         return outputs
 
 
@@ -184,24 +186,3 @@ def _unvalidated() -> Iterator[None]:
         yield
     finally:
         distribution.set_default_validate_args(before)
-
-
-@contextmanager
-def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
-    r"""After it, random states and the given tensors are as before it."""
-    tensors = list({id(t): t for t in tensors}.values())
-    old = [t.detach().clone() for t in tensors]
-    python, arrays = random.getstate(), sys.modules.get("numpy")
-    state = None if arrays is None else arrays.random.get_state()
-    cuda = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
-
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for t, value in zip(tensors, old, strict=True):
-                    t.copy_(value)
-            random.setstate(python)
-            if arrays is not None:
-                arrays.random.set_state(state)

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..restoring import restoring
 from .errors import StagingError
-from .graph import Graph, restoring
+from .graph import Graph
 
 __all__ = ["compile_graph", "has_compiler"]
 
@@ -66,13 +67,9 @@ def compile_graph(graph: Graph, inputs: Sequence[Tensor]) -> Callable[..., Seque
     import torch._inductor
     from torch._inductor import config
 
-    module = graph.module
+    from .matmul import rewrite
 
-    if device.type == "cpu":
-        from .matmul import rewrite
-
-        module = rewrite(module)
-
+    module = rewrite(graph.module)
     for node in module.graph.nodes:
         node.meta.clear()
 
@@ -87,11 +84,7 @@ def compile_graph(graph: Graph, inputs: Sequence[Tensor]) -> Callable[..., Seque
         text = " ".join(str(error).split())
         raise StagingError(f"Inductor cannot compile it: {text[:200]}") from error
 
-    def run(*tensors: Tensor) -> Sequence[Tensor]:
-        with torch.no_grad():
-            out: Sequence[Tensor] = compiled(*tensors)
-        return out
-
+    run: Callable[..., Sequence[Tensor]] = torch.no_grad()(compiled)
     return run
 
 

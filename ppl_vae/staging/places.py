@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import LIBRARIES
+from .errors import in_library
 
 __all__ = ["MISSING", "Cells", "Place", "Places", "places_of", "plain"]
 
@@ -139,7 +139,7 @@ class Places:
             self.all([*held.values(), vars(base).get("__call__")])
 
     def function(self, function: FunctionType) -> None:
-        if not _own_file(function.__code__.co_filename):
+        if in_library(function.__code__.co_filename):
             return
 
         self.container(function.__dict__, list(function.__dict__))
@@ -190,17 +190,13 @@ def own(kind: type) -> bool:
 def _users(kind: type) -> bool:
     file = getattr(sys.modules.get(kind.__module__), "__file__", None) or "<frozen"
     here = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return not here and (kind.__module__ == "__main__" or _own_file(file))
+    return not here and (kind.__module__ == "__main__" or not in_library(file))
 
 
 def _watched(value: Any) -> bool:
     # What may be put in the place of another under a name: not modules and classes of libraries.
     kinds = Tensor, nn.Module, list, dict, FunctionType, SimpleNamespace
     return plain(value) or isinstance(value, kinds) or own(type(value))
-
-
-def _own_file(name: str) -> bool:
-    return not name.startswith((*LIBRARIES, "<frozen"))
 
 
 def _names(code: CodeType) -> set[str]:

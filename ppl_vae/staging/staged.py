@@ -6,27 +6,28 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
+from ..restoring import restoring
 from .agree import check_agreement, other_batch
 from .arguments import flattened, kind_of, tensors_of
 from .cuda import CudaGraph
 from .errors import StagingError, reason_of, warn
-from .graph import Graph, capture, restoring
+from .graph import Graph, capture
 from .inductor import compile_graph
 from .places import Place, places_of
 from .watch import Watch
 
-__all__ = ["Staged"]
+__all__ = ["Entry", "Staged"]
 
 DATA = 2**24
+r"""The number of elements from which on a tensor is data."""
+
 ENTRIES = 8
 r"""How many graphs are kept for one shape, as training flags and attributes change."""
 
 KINDS = 64
 r"""How many shapes are captured."""
-
 
 Check = Callable[[Callable[..., Sequence[Tensor]]], None]
 
@@ -55,6 +56,7 @@ class Staged:
     warning says why.
 
     Example:
+        >>> import torch
         >>> layer = torch.nn.Linear(3, 2)
         >>> staged = Staged(lambda x: layer(x) + torch.randn(2), [layer])
         >>> x = torch.ones(5, 3)
@@ -209,7 +211,7 @@ class Staged:
         run = self._compiled(kind, graph, tensors, check)
 
         if run is None:
-            run = _replayed(graph)
+            run = graph.run
             check(run)
         if self.backend == "cudagraph" and graph.device.type == "cuda":
             run = _recorded(run, graph, tensors)
@@ -257,17 +259,6 @@ class Staged:
                 check_agreement(flat, staged, [tensors, other_batch(tensors)], state)
 
         return check
-
-
-def _replayed(graph: Graph) -> Callable[..., Sequence[Tensor]]:
-    module = graph.module
-
-    def run(*tensors: Tensor) -> Sequence[Tensor]:
-        with torch.no_grad():
-            out: Sequence[Tensor] = module(*tensors)
-        return out
-
-    return run
 
 
 def _recorded(

@@ -61,11 +61,10 @@ class Watch:
             for i in self._differences()
             if _number(self._values[i]) or _number(self._now(i))
         ]
-        names = {id(value): str(self._keys[i]) for i, value in enumerate(self._values)}
 
         for mapping, size, known in self._containers():
             if isinstance(mapping, list):
-                found += [names.get(id(mapping), "a list")] * (len(mapping) != size)
+                found += [self._holder(mapping) or "a list"] * (len(mapping) != size)
             else:
                 found += [str(k) for k in mapping if k not in known and _number(mapping[k])]
 
@@ -99,10 +98,14 @@ class Watch:
         return Watch(steady, [p for i, p in enumerate(self.places) if i not in volatile])
 
     def _name(self, i: int) -> str:
-        # An item goes by the name of its list.
         mapping, key = self.places[i]
-        holders = [k for k, v in zip(self._keys, self._values, strict=True) if v is mapping]
-        return f"{holders[0]}[{key!r}]" if holders else str(key)
+        holder = self._holder(mapping)
+        return f"{holder}[{key!r}]" if holder else str(key)
+
+    def _holder(self, mapping: Any) -> str | None:
+        # The name under which a list or a dictionary is held.
+        pairs = zip(self._keys, self._values, strict=True)
+        return next((str(key) for key, value in pairs if value is mapping), None)
 
     def _now(self, i: int) -> Any:
         mapping, key = self.places[i]

@@ -1,0 +1,46 @@
+r"""Runs that leave no trace."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+__all__ = ["restoring"]
+
+
+@contextmanager
+def restoring(tensors: Iterable[Tensor], devices: Iterable[torch.device] = ()) -> Iterator[None]:
+    r"""After it, random states and tensors are as before it.
+
+    Example:
+        >>> x = torch.zeros(2)
+        >>> with restoring([x]):
+        ...     x += torch.rand(2)
+        >>> x
+        tensor([0., 0.])
+
+    Arguments:
+        tensors: The tensors.
+        devices: Devices whose random states are meant, besides those of the tensors. The states
+            of the CPU, of :mod:`random` and of NumPy, if it is loaded, always are.
+    """
+    old = {t: t.detach().clone() for t in tensors}
+    used = {t.device for t in old}.union(devices)
+    python, numpy = random.getstate(), sys.modules.get("numpy")
+    arrays = None if numpy is None else numpy.random.get_state()
+
+    with torch.random.fork_rng(devices=[device for device in used if device.type == "cuda"]):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            if numpy is not None:
+                numpy.random.set_state(arrays)
+            with torch.no_grad():
+                for t, value in old.items():
+                    t.copy_(value)
