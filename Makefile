@@ -24,10 +24,10 @@ demo: $(STAMP)
 	@$(PY) -m ppl_vae.experiments.demo
 
 test: $(STAMP)
-	@$(PY) -m pytest -q -m "not slow"
+	@$(PY) -m pytest -q -n auto --dist worksteal -m "not slow"
 
 test-all: $(STAMP)
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n auto --dist worksteal
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

@@ -1,15 +1,19 @@
 r"""How well does a variational auto-encoder model a data set of one's own?
 
 By default columns are standardized and the likelihood is normal with one learned scale, so rows of
-real numbers work as they are; the change of volume is added back to the evidence.
+real numbers work as they are; the change of volume is added back to the evidence. Missing entries
+(NaN, empty cells) take --likelihood Masked, of any family.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
 
 from ppl_vae.conditional import Conditional
-from ppl_vae.data import array
+from ppl_vae.data import Data, array
 from ppl_vae.experiment import Experiment
 from ppl_vae.families import Family, Normal
 from ppl_vae.guides import Amortized
@@ -32,6 +36,7 @@ def experiment(
     event_shape: list[int] | None = None,
     scaling: str = "standardize",
     binarization: str = "none",
+    exposure: str | None = None,
     latent: int = 8,
     prior: Callable[[Sequence[int]], Prior] = StandardNormal,
     likelihood: Callable[[Sequence[int]], Family] = lambda shape: Normal(shape, scale="shared"),
@@ -55,6 +60,9 @@ def experiment(
         event_shape: The shape of one datum, such as [1,28,28].
         scaling: none, standardize or unit.
         binarization: none, threshold, static or dynamic.
+        exposure: For counts, with --scaling none: total, the sum of each row, or the column that
+            holds it, by name or number; the likelihood is then Poisson, NegativeBinomial or
+            Multinomial.
         latent: The number of elements of z.
         prior: The prior p(z).
         likelihood: The family of p(x | z).
@@ -69,7 +77,7 @@ def experiment(
 
     data = array(
         file,
-        labels=int(labels) if labels is not None and labels.lstrip("-").isdigit() else labels,
+        labels=_column(labels),
         splits=splits,
         seed=split_seed,
         scaling="none" if binarization != "none" else scaling,
@@ -79,14 +87,51 @@ def experiment(
         train_file=train_file,
         validation_file=validation_file,
         test_file=test_file,
+        exposure=_column(exposure),
+        allow_nan=binarization == "none",
     )
+    family = likelihood(data.event_shape)
+    _check_missing(data, family)
     # Standardized data are in a network's range already; counts and pixels are brought to it.
     in_scale = 1.0 if data.scaling is not None else max(data.maximum, 1.0)
-    q = Conditional(data.event_shape, posterior((latent,)), encoder, in_scale=in_scale)
-    p = Conditional((latent,), likelihood(data.event_shape), decoder, mean=data.mean)
+    q = Conditional(
+        data.event_shape,
+        posterior((latent,)),
+        encoder,
+        in_scale=in_scale,
+        missing=data.missing,
+    )
+    # The likelihood starts at the mean of the data, with an exposure at their rate.
+    mean = data.mean / (data.exposure or 1.0)
+    p = Conditional((latent,), family, decoder, mean=mean)
+    model = VAE(prior((latent,)).attach(q, data.examples()), p, exposure=data.exposure)
     return Experiment(
         data=data,
-        model=VAE(prior((latent,)).attach(q, data.examples()), p),
-        guide=guide(q),
+        model=model,
+        guide=guide(q).attach(model),
         objective=objective,
     )
+
+
+def _column(name: str | None) -> str | int | None:
+    return int(name) if name is not None and name.lstrip("-").isdigit() else name
+
+
+def _check_missing(data: Data, family: Family) -> None:
+    rows = data.examples(complete=False)
+    rows = rows[rows.isnan().flatten(1).any(1)]
+
+    if len(rows) == 0:
+        return
+
+    with torch.no_grad():
+        given = {} if data.exposure is None else {"exposure": torch.ones(())}
+        support: Any = family(torch.zeros(family.param_shape), **given).support
+
+    # Some columns alone may be masked.
+    if not support.check(rows).all() and not support.check(torch.full_like(rows, torch.nan)).all():
+        name = type(family).__name__
+        raise ValueError(
+            f"The rows of {data.name} have missing entries (NaN), which {name} does not take: give "
+            f"--likelihood Masked --likelihood.family {name}, or remove or fill them."
+        )

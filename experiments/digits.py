@@ -45,10 +45,11 @@ def experiment(
     data = digits()
     q = Conditional(data.event_shape, posterior((latent,)), encoder, in_scale=data.maximum)
     p = Conditional((latent,), likelihood(data.event_shape), decoder, mean=data.mean)
+    model = VAE(prior((latent,)).attach(q, data.examples()), p)
     return Experiment(
         data=data,
-        model=VAE(prior((latent,)).attach(q, data.examples()), p),
-        guide=guide(q),
+        model=model,
+        guide=guide(q).attach(model),
         objective=objective,
         epochs=100,
     )

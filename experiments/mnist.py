@@ -49,10 +49,11 @@ def experiment(
     data = mnist(root, protocol)
     q = Conditional(data.event_shape, posterior((latent,)), encoder)
     p = Conditional((latent,), likelihood(data.event_shape), decoder, mean=data.mean)
+    model = VAE(prior((latent,)).attach(q, data.examples()), p)
     return Experiment(
         data=data,
-        model=VAE(prior((latent,)).attach(q, data.examples()), p),
-        guide=guide(q),
+        model=model,
+        guide=guide(q).attach(model),
         objective=objective,
         epochs=100,
     )

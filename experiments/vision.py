@@ -50,9 +50,10 @@ def experiment(
     shape = data.event_shape
     q = Conditional(shape, posterior((latent,)), encoder, in_scale=data.maximum)
     p = Conditional((latent,), likelihood(shape), decoder, mean=data.mean)
+    model = VAE(prior((latent,)).attach(q, data.examples()), p)
     return Experiment(
         data=data,
-        model=VAE(prior((latent,)).attach(q, data.examples()), p),
-        guide=guide(q),
+        model=model,
+        guide=guide(q).attach(model),
         objective=objective,
     )

@@ -34,16 +34,27 @@ class Amortized(Program):
     Arguments:
         posterior: The posterior :math:`q(z \mid x)`: a conditional of any family, or any function
             from :math:`x` to a distribution.
+
+    Raises:
+        ValueError: If the posterior cannot be called.
     """
 
     def __init__(self, posterior: Callable[[Tensor], TorchDistribution]) -> None:
         super().__init__()
+
+        if not callable(posterior):
+            raise ValueError(
+                "Amortized needs one conditional of the data, got "
+                f"{type(posterior).__name__}; for several layers take Ladder or BottomUp."
+            )
+
         self.posterior = posterior
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, exposure: Tensor | None = None) -> Tensor:
         r"""
         Arguments:
             x: The data, with shape ``(n, *x_shape)``.
+            exposure: The exposures of the data, which only the model needs.
 
         Returns:
             Draws of :math:`z`, with shape ``(n, *z_shape)``.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ppl_vae.conditional import Conditional
 from ppl_vae.program import Program
 
-__all__ = ["BottomUp"]
+__all__ = ["BottomUp", "check_chain"]
 
 
 class BottomUp(Program):
@@ -48,22 +48,14 @@ class BottomUp(Program):
 
     def __init__(self, layers: Sequence[Conditional]) -> None:
         super().__init__()
+        check_chain(self, layers)
         self.layers = nn.ModuleList(layers)
 
-        if not layers:
-            raise ValueError("BottomUp needs one layer or more, got none.")
-
-        for level, (below, above) in enumerate(pairwise(layers), start=1):
-            if below.family.event_shape != above.in_shape:
-                raise ValueError(
-                    f"Latent z{level} is drawn with shape {tuple(below.family.event_shape)}, but "
-                    f"the layer above takes {tuple(above.in_shape)}; give both the same shape."
-                )
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, exposure: Tensor | None = None) -> Tensor:
         r"""
         Arguments:
             x: The data, with shape ``(n, *x_shape)``.
+            exposure: The exposures of the data, which only the model needs.
 
         Returns:
             Draws of :math:`z_L`, with shape ``(n, *z_shape)``.
@@ -77,3 +69,29 @@ class BottomUp(Program):
                 z = pyro.sample(f"z{level}", layer(z))
 
             return z
+
+
+def check_chain(guide: Program, layers: Sequence[Conditional], *, linked: bool = True) -> None:
+    r"""Raises a ValueError unless layers are a chain.
+
+    Arguments:
+        guide: The guide that they are of.
+        layers: The conditionals of :math:`z_1, \dots, z_L`.
+        linked: Whether each layer takes the shape that the one below it draws.
+    """
+    name = type(guide).__name__
+
+    if isinstance(layers, nn.Module) or callable(layers):
+        raise ValueError(
+            f"{name} needs a list of layers, for a model with several layers of latent variables, "
+            "such as that of the experiment 'layers'; for one latent variable take Amortized."
+        )
+    if not layers:
+        raise ValueError(f"{name} needs one layer or more, got none.")
+
+    for level, (below, above) in enumerate(pairwise(layers), start=1):
+        if linked and below.family.event_shape != above.in_shape:
+            raise ValueError(
+                f"Latent z{level} is drawn with shape {tuple(below.family.event_shape)}, but "
+                f"the layer above takes {tuple(above.in_shape)}; give both the same shape."
+            )

@@ -46,15 +46,21 @@ class Hierarchical(Program):
         layers: The conditionals :math:`p(z_l \mid z_{l + 1})`, from the top down; none makes it
             a VAE.
         likelihood: The likelihood :math:`p(x \mid z_1)`.
+        exposure: The exposure of data that come without one; see :class:`~ppl_vae.models.VAE`.
 
     Raises:
         ValueError: If a layer does not take the shape that the layer above it draws.
     """
 
     def __init__(
-        self, prior: Prior, layers: Sequence[Conditional], likelihood: Conditional
+        self,
+        prior: Prior,
+        layers: Sequence[Conditional],
+        likelihood: Conditional,
+        exposure: float | None = None,
     ) -> None:
         super().__init__()
+        self.exposure = exposure
         self.prior = prior
         self.layers = nn.ModuleList(layers)
         self.likelihood = likelihood
@@ -69,10 +75,13 @@ class Hierarchical(Program):
                     f"below takes {tuple(b)}; give both the same shape."
                 )
 
-    def forward(self, x: Tensor | None = None, *, n: int = 1) -> Tensor:
+    def forward(
+        self, x: Tensor | None = None, exposure: Tensor | None = None, *, n: int = 1
+    ) -> Tensor:
         r"""
         Arguments:
             x: The observed data, with shape ``(n, *x_shape)``; drawn if None.
+            exposure: The exposures of the data, with shape ``(n,)``, if they have any.
             n: The number of data to draw, if there are none.
 
         Returns:
@@ -81,10 +90,17 @@ class Hierarchical(Program):
         self.register()
         L = len(self.layers) + 1
 
-        with pyro.plate("data", n if x is None else len(x), dim=-1):
+        n = next((len(t) for t in (x, exposure) if t is not None), n)
+
+        with pyro.plate("data", n, dim=-1):
             z = pyro.sample(f"z{L}", self.prior())
 
             for level, layer in zip(range(L - 1, 0, -1), self.layers, strict=True):
                 z = pyro.sample(f"z{level}", layer(z))
 
-            return pyro.sample("x", self.likelihood(z), obs=x)
+            given = self.likelihood.given(x, exposure, self.exposure)
+            return pyro.sample("x", self.likelihood(z, **given), obs=x)
+
+    def exposure_of(self, x: Tensor) -> Tensor | None:
+        r"""What data tell of their exposure; see :meth:`~ppl_vae.families.Family.exposure_of`."""
+        return self.likelihood.family.exposure_of(x)

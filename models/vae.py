@@ -2,6 +2,8 @@ r"""The variational auto-encoder."""
 
 from __future__ import annotations
 
+import math
+
 import pyro
 from torch import Tensor
 
@@ -19,6 +21,9 @@ class VAE(Program):
         z_i & \sim p(z) \\
         x_i & \sim p(x \mid z_i)
 
+    Data that are counted over a time, in a volume or among a total come with that, their exposure
+    :math:`e_i`, of which the likelihood is a function too: :math:`p(x_i \mid z_i, e_i)`.
+
     Example:
         >>> from ppl_vae.families import Bernoulli
         >>> from ppl_vae.networks import mlp
@@ -34,12 +39,17 @@ class VAE(Program):
     Arguments:
         prior: The prior :math:`p(z)`.
         likelihood: The likelihood :math:`p(x \mid z)`.
+        exposure: The exposure of data that come without one, such as draws. Observed data whose
+            likelihood is given their total (Multinomial) have that instead.
 
     Raises:
-        ValueError: If prior and likelihood disagree on the shape of :math:`z`.
+        ValueError: If prior and likelihood disagree on the shape of :math:`z`, or the exposure is
+            not positive and finite; upon a call, if there is one and the likelihood takes none.
     """
 
-    def __init__(self, prior: Prior, likelihood: Conditional) -> None:
+    def __init__(
+        self, prior: Prior, likelihood: Conditional, exposure: float | None = None
+    ) -> None:
         super().__init__()
 
         if prior.event_shape != likelihood.in_shape:
@@ -48,13 +58,20 @@ class VAE(Program):
                 f"{tuple(likelihood.in_shape)}; give both the same shape."
             )
 
+        if exposure is not None and not 0 < exposure < math.inf:
+            raise ValueError(f"The exposure of VAE must be positive and finite, got {exposure}.")
+
         self.prior = prior
         self.likelihood = likelihood
+        self.exposure = exposure
 
-    def forward(self, x: Tensor | None = None, *, n: int = 1) -> Tensor:
+    def forward(
+        self, x: Tensor | None = None, exposure: Tensor | None = None, *, n: int = 1
+    ) -> Tensor:
         r"""
         Arguments:
             x: The observed data, with shape ``(n, *x_shape)``; drawn if None.
+            exposure: The exposures of the data, with shape ``(n,)``, if they have any.
             n: The number of data to draw, if there are none.
 
         Returns:
@@ -62,6 +79,13 @@ class VAE(Program):
         """
         self.register()
 
-        with pyro.plate("data", n if x is None else len(x), dim=-1):
+        n = next((len(t) for t in (x, exposure) if t is not None), n)
+
+        with pyro.plate("data", n, dim=-1):
             z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self.likelihood(z), obs=x)
+            given = self.likelihood.given(x, exposure, self.exposure)
+            return pyro.sample("x", self.likelihood(z, **given), obs=x)
+
+    def exposure_of(self, x: Tensor) -> Tensor | None:
+        r"""What data tell of their exposure; see :meth:`~ppl_vae.families.Family.exposure_of`."""
+        return self.likelihood.family.exposure_of(x)

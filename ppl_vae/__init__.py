@@ -4,6 +4,8 @@ from .conditional import Conditional
 from .evaluation import Evidence, log_evidence
 from .experiment import Experiment
 from .fit import fit
+from .fit_prior import fit_prior
+from .legality import Verdict, judge
 from .run import Run, load, train
 from .svi import SVI
 from .weights import Weights, log_joint, log_weights, rescore, simulate
@@ -14,8 +16,11 @@ __all__ = [
     "Evidence",
     "Experiment",
     "Run",
+    "Verdict",
     "Weights",
     "fit",
+    "fit_prior",
+    "judge",
     "load",
     "log_evidence",
     "log_joint",

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -95,14 +96,21 @@ def choices(base: type) -> dict[str, type]:
     return {
         cls.__name__: cls
         for cls in [base, *_descendants(base)]
-        if not inspect.isabstract(cls) and not cls.__name__.startswith("_")
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_") and _offered(cls)
     }
 
 
 def first_line(thing: Any) -> str:
     r"""The first line of a docstring, without markup."""
     line = next(iter((inspect.getdoc(thing) or "").splitlines()), "")
-    return re.sub(r":\w+:`(.*?)`", r"\1", line).replace("\\mid", "|").replace("``", "")
+    line = re.sub(r":\w+:`(.*?)`", r"\1", line).replace("\\mid", "|").replace("``", "")
+    return line.replace("\\dots", "...").replace("\\", "")
+
+
+def _offered(cls: type) -> bool:
+    # Of this library, what a package exports; what parts have in common is not.
+    package = sys.modules.get(cls.__module__.rpartition(".")[0])
+    return not cls.__module__.startswith("ppl_vae.") or hasattr(package, cls.__name__)
 
 
 def _descendants(base: type) -> Iterator[type]:

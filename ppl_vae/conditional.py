@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from .families.base import Family
+from .families.wrapper import check_given
 
 __all__ = ["Conditional", "Free"]
+
+BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 class Conditional(nn.Module):
@@ -37,10 +41,15 @@ class Conditional(nn.Module):
             at which the parameters start: :math:`h_0 = ` ``family.at_mean(mean)``, kept with the
             module's state, not trained. Without it, :math:`h_0 = 0`.
         in_scale: The scale :math:`s` that brings conditions to a network's usual range.
+        missing: Whether conditions may hold NaN, where an entry is missing. The network then sees
+            zero there, and along the first dimension after the entries, whether each is present:
+            it is built for ``(2 * in_shape[0], *in_shape[1:])``.
 
     Raises:
-        ValueError: If a size or ``in_scale`` is not positive, if the mean is not over
-            ``event_shape``, or if a condition or the network's output has another shape.
+        ValueError: If a size or ``in_scale`` is not positive, if single numbers may be missing, if
+            the mean is not over ``event_shape``, if a condition or the network's output has
+            another shape, or if conditions have several leading dimensions where the network's
+            BatchNorm, in training, would take all of them for one batch.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class Conditional(nn.Module):
         *,
         mean: Tensor | None = None,
         in_scale: float = 1.0,
+        missing: bool = False,
     ) -> None:
         super().__init__()
 
@@ -62,6 +72,11 @@ class Conditional(nn.Module):
             raise ValueError(
                 f"The in_scale of Conditional must be positive and finite, got {in_scale}."
             )
+        if missing and len(in_shape) == 0:
+            raise ValueError(
+                "Conditional has no dimension along which to tell missing entries from others; "
+                "give it conditions of one dimension or more, such as (1,)."
+            )
         if mean is not None and mean.shape != family.event_shape:
             raise ValueError(
                 f"The mean given to Conditional has shape {tuple(mean.shape)}, but the family "
@@ -71,20 +86,28 @@ class Conditional(nn.Module):
         self.in_shape = torch.Size(in_shape)
         self.family = family
         self.in_scale = in_scale
-        self.net = network(self.in_shape, family.param_shape)
+        self.missing = missing
+        seen = torch.Size([2 * in_shape[0], *in_shape[1:]]) if missing else self.in_shape
+        self.net = network(seen, family.param_shape)
+        self._norms = [m for m in self.net.modules() if isinstance(m, BATCH_NORMS)]
         # In the dtype of the network, which is the default one when it is built.
         dtype = torch.get_default_dtype()
         self.register_buffer("offset", None if mean is None else family.at_mean(mean.to(dtype)))
 
-    def forward(self, c: Tensor) -> TorchDistribution:
+    def forward(self, c: Tensor, **given: Any) -> TorchDistribution:
         r"""
         Arguments:
             c: Conditions, with shape ``(*, *in_shape)``.
+            given: What else the family takes, such as an exposure.
 
         Returns:
             The distribution :math:`p(y \mid c)`, with batch shape ``(*)``.
+
+        Raises:
+            ValueError: If the family does not take what is given.
         """
-        return self.family(self.h(c))
+        check_given(self.family, given)
+        return self.family(self.h(c), **given)
 
     def h(self, c: Tensor) -> Tensor:
         r"""Returns the parameters :math:`h`, with shape ``(*, *family.param_shape)``."""
@@ -96,13 +119,24 @@ class Conditional(nn.Module):
                 f"{tuple(c.shape)}; reshape the data, or build it for that shape."
             )
 
+        if math.prod(lead[:-1]) > 1 and any(m.training or m.running_mean is None for m in self._norms):
+            raise ValueError(
+                f"The network of Conditional holds BatchNorm, which would mix the particles of "
+                f"conditions {tuple(c.shape)} with the batch; take another normalization, such as "
+                "dcgan's norm='group', or particles=1, or vectorized=False, which loops."
+            )
+
         # Counts are integers, and NumPy's numbers are doubles: networks want their own type.
         c = c.to(next((p.dtype for p in self.net.parameters()), torch.get_default_dtype()))
         if self.in_scale != 1:
             c = c / self.in_scale
+        if self.missing:
+            present = c.isnan().logical_not()
+            c = torch.where(present, c, torch.zeros_like(c))
+            c = torch.cat([c, present.to(c.dtype)], dim=-len(self.in_shape))
 
         # Under autocast networks compute in bfloat16; densities need more.
-        h = self.net(c.reshape(-1, *self.in_shape)).to(c.dtype)
+        h = self.net(c.reshape(-1, *c.shape[len(lead) :])).to(c.dtype)
 
         if h.shape[1:] != self.family.param_shape:
             raise ValueError(
@@ -113,6 +147,24 @@ class Conditional(nn.Module):
 
         h = h.reshape(*lead, *self.family.param_shape)
         return h if self.offset is None else h + self.offset
+
+    def given(
+        self, x: Tensor | None, exposure: Tensor | None, default: float | None
+    ) -> dict[str, Tensor]:
+        r"""What a likelihood is called with beside its condition: the exposure, if there is one.
+
+        Arguments:
+            x: The observed data, if they are, which may tell their exposure.
+            exposure: The exposures, with shape ``(n,)``, if they are known.
+            default: The exposure of data that come without one.
+        """
+        if exposure is None and x is not None:
+            exposure = self.family.exposure_of(x)
+        if exposure is None and default is not None:
+            like = next(self.net.parameters(), torch.empty(()))
+            exposure = torch.full((), default, dtype=like.dtype, device=like.device)
+
+        return {} if exposure is None else {"exposure": exposure}
 
     def replace(self, h: Tensor) -> Free:
         r"""The same family with free parameters, one for each datum, instead of the network.
@@ -156,7 +208,7 @@ class Free(nn.Module):
         # Assigned as it is: a Parameter is trained, a leaf or a function of others is followed.
         self.h = h
 
-    def forward(self, c: Tensor) -> TorchDistribution:
+    def forward(self, c: Tensor, **given: Any) -> TorchDistribution:
         lead = c.shape[: c.ndim - len(self.in_shape)]
 
         if lead[-1:] != self.h.shape[:1] or c.shape[len(lead) :] != self.in_shape:
@@ -165,7 +217,8 @@ class Free(nn.Module):
                 f"{_show('*', [len(self.h), *self.in_shape])}, got {tuple(c.shape)}."
             )
 
-        return self.family(self.h)
+        check_given(self.family, given)
+        return self.family(self.h, **given)
 
 
 def _show(lead: str, shape: Sequence[int]) -> str:

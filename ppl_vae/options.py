@@ -96,13 +96,7 @@ class Options:
             if default is parameter.empty or _is_plain(default):
                 continue
             if isinstance(default, Network):
-                # Parts keep their arguments as attributes, which tell how to build them again.
-                arguments = {k: getattr(default, k) for k in _accepted(type(default))}
-                arguments = {
-                    k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()
-                }
-                path = f"{type(default).__module__}.{type(default).__qualname__}"
-                self.parser.set_defaults({name: {"class_path": path, "init_args": arguments}})
+                self.parser.set_defaults({name: _described(default)})
             else:
                 self.kept[name] = default
                 self.parser.set_defaults({name: None})
@@ -215,49 +209,58 @@ class Options:
                 f"{', '.join(dict.fromkeys(names))}."
             )
 
-        base = base_of(self.hints[name])
+        base = base_of(self._inner_hint(option, chosen) if inner else self.hints[name])
 
-        if base is None:
-            return value
-        if inner:
-            self._check_inner(name, inner, chosen)
+        if base is None or (inner and not base.__module__.startswith("ppl_vae.")):
             return self._user_class(value) if ".py:" in value else value
         if value[:1] == "{":
-            chosen[name] = None
-        if ".py:" in value:
+            chosen[option] = None
+        elif ".py:" in value:
             value = self._user_class(value)
             module, _, last = value.rpartition(".")
-            cls = chosen[name] = getattr(sys.modules[module], last)
+            cls = chosen[option] = getattr(sys.modules[module], last)
             if not issubclass(cls, base):
-                raise ValueError(f"{last} is no {base.__name__}, which --{name} takes.")
+                raise ValueError(f"{last} is no {base.__name__}, which --{option} takes.")
         elif "." in value:
-            chosen[name] = choices(base).get(value.rpartition(".")[2])
+            chosen[option] = choices(base).get(value.rpartition(".")[2])
         elif value and value not in ("null", "None"):
             known = choices(base)
             if value not in known:
                 raise ValueError(
-                    f"There is no {name} {value!r}{nearest(value, known)}; there are "
+                    f"There is no {option} {value!r}{nearest(value, known)}; there are "
                     f"{', '.join(sorted(known))}, or give file.py:Class."
                 )
-            chosen[name] = known[value]
+            chosen[option] = known[value]
+
+        if name in chosen and chosen[name] is not self._default_class(name):
+            # jsonargparse would hand options of the default on to any class with such names.
+            self.parser.set_defaults({name: None})
 
         return value
 
-    def _check_inner(self, name: str, inner: str, chosen: Mapping[str, type | None]) -> None:
-        first = inner.partition(".")[0]
-        cls = chosen[name] if name in chosen else self._default_class(name)
+    def _inner_hint(self, option: str, chosen: Mapping[str, type | None]) -> Any:
+        # The type that an option of a part has; None where that is not known.
+        path, *names = option.split(".")
+        cls = chosen[path] if path in chosen else self._default_class(path)
+        hint = None
 
-        if first in ("help", "init_args", "class_path") or (cls is None and name in chosen):
-            return
-        if cls is None:
-            raise ValueError(f"Name the class before its options: --{name} CLASS --{name}.{inner}.")
+        if cls is None and path not in chosen:
+            raise ValueError(f"Name the class before its options: --{path} CLASS --{option}.")
 
-        accepted = _accepted(cls)
-        if first not in accepted:
-            has = ", ".join(f"--{name}.{k}" for k in accepted) or "none"
-            raise ValueError(
-                f"{cls.__name__} has no option {first!r}{nearest(first, accepted)}; it has {has}."
-            )
+        for name in names:
+            if cls is None or name in ("help", "init_args", "class_path"):
+                return None
+            accepted = _accepted(cls)
+            if name not in accepted:
+                has = ", ".join(f"--{path}.{k}" for k in accepted) or "none"
+                raise ValueError(
+                    f"{cls.__name__} has no option {name!r}{nearest(name, accepted)}; it has {has}."
+                )
+            hint = _hint(cls, name)
+            path = f"{path}.{name}"
+            cls = chosen.get(path)
+
+        return hint
 
     def _default_class(self, name: str) -> type | None:
         default = self.parser.get_default(name)
@@ -296,6 +299,24 @@ class Options:
             return f"Option --{option} does not take {got.group(1)!r}."
 
         return f"Option --{option}: {lines[-1]}" if option else f"{lines[-1].rstrip('.')}."
+
+
+def _hint(cls: type, name: str) -> Any:
+    init: Any = inspect.getattr_static(cls, "__init__")
+    try:
+        return typing.get_type_hints(init).get(name)
+    except NameError:
+        return None  # some of torch's classes name types that they import for checkers alone
+
+
+def _described(value: Any) -> Any:
+    # Networks keep their arguments as attributes, which tell how to build them again.
+    if isinstance(value, Network):
+        arguments = {k: _described(getattr(value, k)) for k in _accepted(type(value))}
+        path = f"{type(value).__module__}.{type(value).__qualname__}"
+        return {"class_path": path, "init_args": arguments}
+
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _words(hint: Any) -> list[str]:

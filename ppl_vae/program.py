@@ -3,7 +3,7 @@ r"""What models and guides have in common."""
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import pyro
 from torch import nn
@@ -45,6 +45,20 @@ class Program(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 pyro.param(f"{self._name}$$${name}", parameter)
+
+    def attach(self, model: Any = None) -> Self:
+        r"""Hands a guide the model that it is for; does nothing for most programs.
+
+        Experiments call it once both are there: ``guide = SemiAmortized(q).attach(model)``. A guide
+        that overrides it holds the model, but not its parameters, which stay the model's own.
+
+        Arguments:
+            model: The program :math:`p(x, z)`.
+
+        Returns:
+            The program itself.
+        """
+        return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy has parameters of its own, hence a name of its own in Pyro's parameter store.

@@ -36,16 +36,18 @@ from .fit import Interrupted, Training
 from .folder import checkpoint
 from .folder.atomic import WriteError, write_arrays, write_json
 from .folder.create import Plan, build, check_free
+from .folder.freeze import freeze
 from .folder.gallery import figures
 from .folder.saver import Saver, stopping_on_signals
 from .folder.userfile import digest
+from .legality import judge
 from .nonfinite import NonFiniteError
 from .options import Options
 from .predict import encode, predict, sample
 from .svi import SVI
 from .weights import base_measure
 
-__all__ = ["Run", "load", "train"]
+__all__ = ["Run", "load", "train", "training_of"]
 
 
 def train(
@@ -72,8 +74,9 @@ def train(
     out = Path(out)
     check_free(out, overwrite)
     plan = Plan.of(experiment, options or [])
+    _ask(plan.experiment)
     # All that can be wrong with options and data shows before the folder is touched.
-    training = _training(plan.experiment, plan.seed, plan.device, progress)
+    training = training_of(plan.experiment, plan.seed, plan.device, progress)
     plan.write(out, training)
     run = Run(out, device=plan.device)
     run.__dict__["experiment"] = plan.experiment
@@ -142,7 +145,7 @@ class Run:
             if not isinstance(config.get(key), kind):
                 raise ValueError(f"The file {path} is damaged or truncated: it lacks {key!r}.")
 
-        return {key: config[key] for key in kinds}
+        return {**{key: config[key] for key in kinds}, "frozen": bool(config.get("frozen"))}
 
     @cached_property
     def data_summary(self) -> dict[str, Any]:
@@ -163,7 +166,11 @@ class Run:
 
         with stored(self.data_summary):
             parser = Options(find_experiment(self.config["experiment"], self.dir), self.dir)
-            return build(parser, self.config["options"])[0]
+            built = build(parser, self.config["options"])[0]
+
+        if self.config["frozen"]:
+            freeze(built)
+        return built
 
     @cached_property
     def svi(self) -> SVI:
@@ -250,7 +257,7 @@ class Run:
 
         # Programs that were loaded are in evaluation mode: training starts from new ones.
         self.__dict__.pop("experiment", None)
-        training = _training(self.experiment, self.config["seed"], str(self.device), progress)
+        training = training_of(self.experiment, self.config["seed"], str(self.device), progress)
         checkpoint.restore(training, content, path)
 
         if training.epoch < training.epochs and not training.out_of_patience:
@@ -303,14 +310,22 @@ class Run:
         r"""The figures of the report, by name; those that need absent data are left out."""
         return figures(self)
 
-    def log_evidence(self, x: Tensor | None = None, **options: Any) -> Evidence:
+    def log_evidence(
+        self, x: Tensor | None = None, *, exposure: Tensor | None = None, **options: Any
+    ) -> Evidence:
         r"""Estimates :math:`\log p(x)` of data, by default those of the test split.
 
         Arguments:
             x: The data, with shape ``(n, *x_shape)``.
+            exposure: Their exposures, with shape ``(n,)``, as for :meth:`reconstruct`.
             options: The options of :func:`ppl_vae.evaluation.log_evidence`.
         """
-        batch = self.batch("test") if x is None else {"x": torch.as_tensor(x, device=self.device)}
+        if x is None:
+            batch = self.batch("test")
+        else:
+            x = torch.as_tensor(x, device=self.device)
+            batch = {"x": x, **self._exposure(x, exposure)}
+
         return log_evidence(self.model, self.guide, batch, **options)
 
     def evaluate(
@@ -331,11 +346,13 @@ class Run:
         evidence = log_evidence(
             self.model, self.guide, batch, particles=particles, seed=seed, **options
         )
-        dims = self.data.event_shape.numel()
+        # Of the raw data. Missing entries are no dimensions, and change no volume.
+        evidence = evidence.shifted(self.data.log_volumes(batch["x"]))
+        dims = batch["x"].isnan().logical_not().sum().item() / len(evidence)
         record = {
             "method": "importance",
             "split": split,
-            **evidence.summary(dims, self.data.log_volume),
+            **evidence.summary(dims),
             "seed": seed,
             "weights": self.weights,
             "rows": _digest(batch["index"]),
@@ -348,8 +365,6 @@ class Run:
         others = [r for r in self.evidence if any(r[k] != record[k] for k in key)]
         write_json(self.dir / "evidence.json", [*others, record])
         arrays = {k: v.cpu().numpy() for k, v in vars(evidence).items() if isinstance(v, Tensor)}
-        for name in ("log_evidence", "elbo", "reconstruction"):
-            arrays[name] = arrays[name] + self.data.log_volume  # of the raw data, as the record
         name = f"evidence-{split}-{len(evidence)}x{particles}.npz"
         write_arrays(self.dir / name, {**arrays, "index": batch["index"].cpu().numpy()})
         return record
@@ -359,15 +374,39 @@ class Run:
         x = torch.as_tensor(x, device=self.device)
         return _by_rows(lambda rows: encode(self.guide, rows), x)
 
-    def reconstruct(self, x: Tensor, *, seed: int = 0) -> Tensor:
-        r"""The mean of :math:`p(x \mid z)` for a draw of :math:`z \sim q(z \mid x)`."""
-        with self._seeded(seed):
-            return self.decode({name: code["draw"] for name, code in self.encode(x).items()})
+    def reconstruct(self, x: Tensor, *, exposure: Tensor | None = None, seed: int = 0) -> Tensor:
+        r"""The mean of :math:`p(x \mid z)` for a draw of :math:`z \sim q(z \mid x)`.
 
-    def decode(self, latent: Mapping[str, Tensor]) -> Tensor:
-        r"""The mean of :math:`p(x \mid z)`, for latent variables by site."""
+        Arguments:
+            x: The data, with shape ``(n, *x_shape)``.
+            exposure: Their exposures, with shape ``(n,)``. Without them, they are the totals of
+                ``x`` where the data set's are totals or the likelihood is given totals, else
+                the median of the training split.
+            seed: The seed of the draws.
+        """
+        x = torch.as_tensor(x, device=self.device)
+
+        with self._seeded(seed):
+            latent = {name: code["draw"] for name, code in self.encode(x).items()}
+            return self.decode(latent, **self._exposure(x, exposure))
+
+    def decode(self, latent: Mapping[str, Tensor], **observed: Tensor) -> Tensor:
+        r"""The mean of :math:`p(x \mid z)`, for latent variables by site.
+
+        Arguments:
+            latent: The values of the latent sites, each with shape ``(n, *z_shape)``.
+            observed: Other arguments of the model, such as the exposures.
+        """
         n = len(next(iter(latent.values())))
-        return predict(self.model, latent, n)["x"]
+        return predict(self.model, latent, n, **observed)["x"]
+
+    def _exposure(self, x: Tensor, exposure: Tensor | None) -> dict[str, Tensor]:
+        if exposure is None:
+            exposure = self.data.exposure_of(x)
+        if exposure is None and hasattr(self.model, "exposure_of"):
+            exposure = self.model.exposure_of(x)
+
+        return {} if exposure is None else {"exposure": torch.as_tensor(exposure).to(x)}
 
     def codes(self, split: str = "test", *, seed: int = 0) -> dict[str, np.ndarray]:
         r"""The codes of a split as arrays, with its labels, if it has any, and the rows' index."""
@@ -377,7 +416,12 @@ class Run:
         return {**self._codes(batch["x"], seed), **extra, "index": batch["index"].cpu().numpy()}
 
     def codes_of(
-        self, file: Path | str, labels: str | None = None, seed: int = 0
+        self,
+        file: Path | str,
+        labels: str | None = None,
+        seed: int = 0,
+        *,
+        exposure: str | int | None = None,
     ) -> dict[str, np.ndarray]:
         r"""The codes of the rows of a file, scaled or binarized as the training data were.
 
@@ -385,13 +429,21 @@ class Run:
             file: A file in any format that :func:`ppl_vae.data.array` reads.
             labels: The column of labels, if there is one.
             seed: The seed of the draws.
+            exposure: The column of exposures, if there is one.
 
         Raises:
             ValueError: If the file is missing, or its rows have another shape.
         """
         kind = self.data.binarization
         shape = self.data.event_shape
-        rows = array(train_file=file, labels=labels, event_shape=shape, binarization=kind)
+        rows = array(
+            train_file=file,
+            labels=labels,
+            event_shape=shape,
+            binarization=kind,
+            exposure=exposure,
+            allow_nan=self.data.missing,
+        )
         noise = torch.Generator().manual_seed(seed)
         x, scaling = rows.batch("train", generator=noise)["x"], self.data.scaling
         if scaling is not None:
@@ -437,7 +489,18 @@ class Run:
             ) from error
 
 
-def _training(e: Experiment, seed: int, device: str, progress: bool) -> Training:
+def _ask(e: Experiment) -> None:
+    # A few rows tell whether the parts go together.
+    rows = torch.arange(min(64, len(e.data["train"])))
+    batch = e.data.batch("train", rows, generator=torch.Generator().manual_seed(0))
+    verdict = judge(e.model, e.guide, e.objective, batch)
+
+    if not verdict.legal:
+        raise ValueError(verdict.reason)
+
+
+def training_of(e: Experiment, seed: int, device: str, progress: bool) -> Training:
+    r"""The training of an experiment, from its start."""
     return Training(
         e.svi(),
         e.data,

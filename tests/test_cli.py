@@ -143,7 +143,7 @@ def test_resume_continues(trained: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_list_names_experiments_and_parts(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = call(capsys, "list")
     for name in (*experiments(), "Vamp", "Binomial", "resnet", "IWAE"):
-        assert re.search(rf"^  {name} +\S", out, re.MULTILINE), name
+        assert re.search(rf"^{name} +\S", out, re.MULTILINE), name
     assert "demo" not in out.split("priors")[0]
 
 
@@ -158,7 +158,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str], command: st
         assert all(f"  {name} " in out for name in COMMANDS)
 
 
-@pytest.mark.parametrize("experiment", ["array", "digits", "mnist", "vision"])
+@pytest.mark.parametrize("experiment", ["array", "digits", "layers", "mnist", "vision"])
 def test_help_of_an_experiment_names_its_options(
     capsys: pytest.CaptureFixture[str], experiment: str
 ) -> None:

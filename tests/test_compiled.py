@@ -28,7 +28,10 @@ def assert_compiled(name: str, objective: str, **options: Any) -> SVI:
 
 
 @compiler
-@pytest.mark.parametrize(("name", "objective"), [("vamp", "IWAE"), ("Normalized", "ELBO")], ids=str)
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [pytest.param("vamp", "IWAE", marks=pytest.mark.slow), ("Normalized", "ELBO")],
+)
 def test_compiled_up_to_rounding(name: str, objective: str) -> None:
     assert_compiled(name, objective)
 

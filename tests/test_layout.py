@@ -20,6 +20,7 @@ PROGRAMS = "models", "guides", "experiments"
 # Groups of modules.
 LANGUAGE = {
     "ppl_vae.conditional",
+    "ppl_vae.distributions",
     "ppl_vae.families",
     "ppl_vae.networks",
     "ppl_vae.priors",
@@ -44,6 +45,7 @@ FOLDERS = {
     "ppl_vae.folder.checkpoint",
     "ppl_vae.compare",
     "ppl_vae.folder.create",
+    "ppl_vae.folder.freeze",
     "ppl_vae.folder.gallery",
     "ppl_vae.options",
     "ppl_vae.folder.provenance",
@@ -57,12 +59,19 @@ ENGINE = (
     | {
         "ppl_vae.data",
         "ppl_vae.evaluation",
+        "ppl_vae.legality",
         "ppl_vae.objectives",
         "ppl_vae.staging",
         "ppl_vae.svi",
     }
 )
-RUNS = FOLDERS | {"ppl_vae.experiment", "ppl_vae.plots", "ppl_vae.report", "ppl_vae.run"}
+RUNS = FOLDERS | {
+    "ppl_vae.experiment",
+    "ppl_vae.fit_prior",
+    "ppl_vae.plots",
+    "ppl_vae.report",
+    "ppl_vae.run",
+}
 DISTRIBUTIONS = {"torch", "pyro.distributions"}
 PYRO = {"torch", "pyro"}
 
@@ -72,12 +81,15 @@ ALLOWED: dict[str, set[str]] = {
     "__init__.py": LANGUAGE | ENGINE | RUNS,
     "__main__.py": {"ppl_vae.cli"},
     # the language
-    "families/*": DISTRIBUTIONS | {"ppl_vae.families"},
+    "distributions/*": DISTRIBUTIONS | {"ppl_vae.distributions"},
+    "families/*": DISTRIBUTIONS | {"ppl_vae.families", "ppl_vae.distributions"},
     "families/*flow*": {"zuko"},
     "networks/*": DISTRIBUTIONS | {"ppl_vae.networks"},
     "networks/*flow*": {"zuko"},
+    "networks/pretrained.py": {"safetensors", "ppl_vae.data.stored"},
     "conditional.py": DISTRIBUTIONS | {"ppl_vae.families"},
-    "priors/*": DISTRIBUTIONS | {"ppl_vae.priors", "ppl_vae.families"},
+    "priors/*": DISTRIBUTIONS | {"ppl_vae.priors", "ppl_vae.families", "ppl_vae.distributions"},
+    "priors/autoregressive.py": {"zuko"},
     "priors/*flow*": {"zuko"},
     "program.py": PYRO,
     "models/*": PYRO | LANGUAGE | {"ppl_vae.models"},
@@ -85,8 +97,9 @@ ALLOWED: dict[str, set[str]] = {
     # the engine
     "restoring.py": {"torch"},
     "modules.py": {"torch", "ppl_vae.restoring"},
-    "weights/*": PYRO | WEIGHTS,
+    "weights/*": PYRO | WEIGHTS | {"ppl_vae.distributions.measure"},
     "objectives/*": PYRO | WEIGHTS | {"ppl_vae.objectives"},
+    "evaluation/refine*.py": {"ppl_vae.conditional", "ppl_vae.program"},
     "evaluation/*": PYRO | WEIGHTS | {"ppl_vae.evaluation", "ppl_vae.staging", "numpy", "scipy"},
     "staging/*": {"torch", "ppl_vae.restoring", "ppl_vae.staging"},
     "precision.py": {"torch"},
@@ -98,6 +111,7 @@ ALLOWED: dict[str, set[str]] = {
     "device.py": {"torch"},
     "optimizer.py": PYRO,
     "nonfinite.py": PYRO | WEIGHTS,
+    "legality.py": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "svi.py": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.staging"},
     "progress.py": {"rich"},
     "fit.py": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.data"},
@@ -115,7 +129,12 @@ ALLOWED: dict[str, set[str]] = {
     | FOLDERS,
     "folder/create.py": {"torch", "yaml"} | TRAINING | {"ppl_vae.experiment"} | FOLDERS,
     "folder/checkpoint.py": {"torch", "safetensors"} | ENGINE | FOLDERS,
+    "folder/freeze.py": {"torch", "ppl_vae.experiment", "ppl_vae.modules"},
     "folder/saver.py": ENGINE | FOLDERS,
+    "fit_prior.py": RUNS | {"ppl_vae.modules", "ppl_vae.objectives"},
+    "listing.py": PYRO
+    | LANGUAGE
+    | {"ppl_vae.catalogue", "ppl_vae.legality", "ppl_vae.objectives", "rich"},
     "folder/gallery.py": {"torch", "ppl_vae.plots"},
     "compare.py": RUNS | {"rich"},
     "run.py": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
@@ -128,7 +147,7 @@ ALLOWED: dict[str, set[str]] = {
     | RUNS
     | {"ppl_vae.drawing", "ppl_vae.folder.atomic"}
     | {"torch", "numpy", "matplotlib"},
-    "cli.py": PYRO | {"ppl_vae", "numpy", "jsonargparse", "rich", "yaml"},
+    "cli/*": PYRO | {"ppl_vae", "numpy", "jsonargparse", "rich", "yaml"},
     "experiments/*": PYRO
     | {"ppl_vae", "torchvision", "zuko", "numpy", "scipy", "sklearn", "matplotlib", "rich"}
     | {"jsonargparse"},
@@ -140,8 +159,8 @@ LAZY: dict[str, tuple[str, ...]] = {
     "matplotlib": ("plots.py", "report.py"),
     "sklearn": ("data/*",),
     "scipy": ("data/*", "plots.py", "report.py"),
-    "jsonargparse": ("cli.py", "options.py"),
-    "rich": ("cli.py", "experiments/benchmarks/*"),
+    "jsonargparse": ("cli/*", "options.py"),
+    "rich": ("cli/*", "experiments/benchmarks/*"),
 }
 
 # Names that may be written only in these files.
@@ -153,7 +172,8 @@ CONFINED: dict[str, tuple[str, ...]] = {
 
 TOP_LEVEL = {
     *{"ppl_vae", "models", "guides", "experiments", "tests", "pyproject.toml"},
-    *{"README.md", "CHANGELOG.md", "BENCHMARKS.md", "LICENSE", "Makefile", "constraints.txt"},
+    *{"README.md", "CHANGELOG.md", "BENCHMARKS.md", "CATALOGUE.md", "LICENSE"},
+    *{"Makefile", "constraints.txt"},
     *{"MANIFEST.in", "docs", ".ci", ".git", ".gitignore", ".gitattributes", ".github"},
 }
 
@@ -331,8 +351,12 @@ BROKEN: list[tuple[Rule, Mapping[str, str], str]] = [
     (layers, {"ppl_vae/networks/a.py": "import torchvision"}, "import torchvision"),
     (layers, {"ppl_vae/weights/a.py": "import ppl_vae"}, "weights/a.py may not import ppl_vae"),
     (layers, {"models/a.py": "import ppl_vae.svi"}, "models/a.py may not import ppl_vae.svi"),
-    (independence, {"ppl_vae/cli.py": "import ppl_vae.models.vae"}, "import ppl_vae.models.vae"),
-    (independence, {"ppl_vae/cli.py": "from . import experiments"}, "import ppl_vae.experiments"),
+    (independence, {"ppl_vae/cli/a.py": "import ppl_vae.models.vae"}, "import ppl_vae.models.vae"),
+    (
+        independence,
+        {"ppl_vae/cli/a.py": "from .. import experiments"},
+        "import ppl_vae.experiments",
+    ),
     (independence, {"models/a.py": "from ppl_vae.guides import b"}, "import ppl_vae.guides.b"),
     (independence, {"guides/a.py": "from ..models.b import C"}, "import ppl_vae.models.b.C"),
     (one_name, {"experiments/a.py": "from models.vae import VAE"}, "say ppl_vae.models.vae.VAE"),
@@ -360,7 +384,7 @@ SOUND: dict[str, str] = {
     "ppl_vae/families/flow.py": "import math\nimport zuko\nfrom pyro.distributions import Normal",
     "ppl_vae/data/a.py": "import sklearn\ndef f():\n    from torchvision import datasets",
     "ppl_vae/weights/traces.py": "import pyro\nwith pyro.plate('particles', 3): sample(4)",
-    "ppl_vae/cli.py": "import jsonargparse\nfrom ppl_vae import run\nfrom .svi import fit",
+    "ppl_vae/cli/a.py": "import jsonargparse\nfrom ppl_vae import run\nfrom ..svi import fit",
     "models/a.py": "from pyro import sample\nfrom ..conditional import C\nclass A:\n    sample(1)",
     "guides/a.py": "import pyro\nclass A: ...\nclass _B: ...\ndef f(): pyro.plate('data', 3)",
     "experiments/a.py": "from ppl_vae.models.vae import VAE\nfrom ppl_vae.guides import b",

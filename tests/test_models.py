@@ -17,7 +17,7 @@ from torch.distributions import MultivariateNormal
 
 from ppl_vae.conditional import Conditional
 from ppl_vae.families import Bernoulli, Flow, FullRankNormal, Normal
-from ppl_vae.guides import Amortized, BottomUp
+from ppl_vae.guides import Amortized, BottomUp, Ladder, SemiAmortized
 from ppl_vae.models import VAE, Hierarchical, Linear
 from ppl_vae.networks import mlp
 from ppl_vae.priors import GaussianMixture, LearnedNormal, StandardNormal
@@ -30,6 +30,10 @@ def layer(a: int, b: int) -> Conditional:
 
 def likelihood(latent: int) -> Conditional:
     return Conditional((latent,), Bernoulli((4,)), mlp([8]))
+
+
+def attached(model: Program, guide: Program) -> tuple[Program, Program]:
+    return model, guide.attach(model)
 
 
 # A new program is one more line: a model and a guide of its latent variables, from 4 bits.
@@ -52,6 +56,13 @@ PROGRAMS: dict[str, Callable[[], tuple[Program, Program]]] = {
         BottomUp([layer(4, 5), layer(5, 3), layer(3, 2)]),
     ),
     "linear": lambda: (Linear(features=4, latent=2), Amortized(layer(4, 2))),
+    "semi-amortized": lambda: attached(
+        VAE(LearnedNormal((2,)), likelihood(2)), SemiAmortized(layer(4, 2), steps=2)
+    ),
+    "ladder": lambda: attached(
+        Hierarchical(LearnedNormal((2,)), [layer(2, 3), layer(3, 5)], likelihood(5)),
+        Ladder([layer(4, 5), layer(5, 3), layer(3, 2)]),
+    ),
 }
 
 # The latent sites, from the top down, with their shapes.
@@ -62,6 +73,8 @@ SITES = {
     "one layer": {"z1": (2,)},
     "three layers": {"z3": (2,), "z2": (3,), "z1": (5,)},
     "linear": {"z": (2,)},
+    "semi-amortized": {"z": (2,)},
+    "ladder": {"z3": (2,), "z2": (3,), "z1": (5,)},
 }
 
 programs = pytest.mark.parametrize("name", PROGRAMS)

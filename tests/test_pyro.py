@@ -89,6 +89,7 @@ def test_relations(name: str) -> None:
     observed = {"other plate": "obs"}.get(name, "x")
     parents = {
         "hierarchical": {"z2": [], "z1": ["z2"], "x": ["z1"]},
+        "ladder": {"z2": [], "z1": ["z2"], "x": ["z1"]},
         "top down": {"z2": [], "z1": ["z2"], "x": ["z1"]},
         "nested": {"z": [], "bias": ["z"], "x": ["bias"]},
     }.get(name, {"z": [], observed: ["z"]})

@@ -439,7 +439,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_finishes_the_step_and_saves(tmp_path: Path, signum: int) -> None:
     out = tmp_path / "run"
     endless = [*SMALL, "--epochs", "100000"]
@@ -456,7 +458,9 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path: Path, signum: int) -> No
     assert not list(out.rglob(".*"))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_process_resumes_to_the_bits_of_an_uninterrupted_one(
     whole: Path, tmp_path: Path, signum: int
 ) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
-from ppl_vae.guides import Amortized, BottomUp
+from ppl_vae.guides import Amortized, BottomUp, Ladder
 from ppl_vae.models import VAE, Hierarchical, Linear
 from ppl_vae.networks import mlp
 from ppl_vae.weights import (
@@ -69,6 +69,12 @@ def hierarchical() -> Triple:
         BottomUp([q1, Conditional((3,), families.FullRankNormal((2,)), NET)]),
         data(likelihood),
     )
+
+
+def ladder() -> Triple:
+    model, _, x = hierarchical()
+    q1 = Conditional((1, 2, 3), families.Normal((3,)), NET)
+    return model, Ladder([q1, Conditional((3,), families.Normal((2,)), NET)]).attach(model), x
 
 
 class TopDown(nn.Module):
@@ -149,16 +155,17 @@ PROGRAMS: dict[str, Callable[[], Triple]] = {
     ),
     "vamp": lambda: vae(priors.Vamp((d,), 3), normal((d,)), families.Bernoulli((D,))),
     "categorical latent": lambda: vae(
-        priors.FamilyPrior(families.Categorical((d,), 3)),
+        priors.Categorical((d,), 3),
         families.Categorical((d,), 3),
         normal((D,)),
     ),
     "bernoulli latent": lambda: vae(
-        priors.FamilyPrior(families.Bernoulli((d,)), learned=True),
+        priors.Bernoulli((d,), learned=True),
         families.Bernoulli((d,)),
         normal((D,), scale=0.5),
     ),
     "hierarchical": hierarchical,
+    "ladder": ladder,
     "top down": top_down,
     "other plate": other_plate,
     "nested": nested,
@@ -756,8 +763,8 @@ def test_validation_off() -> None:
     "prior, posterior, words",
     [
         (priors.StandardNormal((2,)), families.Bernoulli((2,)), "is continuous in the model"),
-        (priors.FamilyPrior(families.Bernoulli((2,))), families.Normal((2,)), "is discrete in"),
-        (priors.FamilyPrior(_Unit((2,))), families.Normal((2,)), "outside of the support"),
+        (priors.Bernoulli((2,)), families.Normal((2,)), "is discrete in"),
+        (priors.FamilyPrior((2,), _Unit), families.Normal((2,)), "outside of the support"),
     ],
     ids=["discrete draws", "continuous draws", "draws outside"],
 )

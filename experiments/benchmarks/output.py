@@ -82,4 +82,4 @@ class Output:
         command = f"{command} {shlex.join(sys.argv[1:])}".strip()
         head, *lines = (f"| {' | '.join(line)} |" for line in (self.heads, *cells))
         rule = "|---" * len(self.heads) + "|"
-        return "\n".join([f"`{command}`: {title}; {describe()}.", "", head, rule, *lines, ""])
+        return "\n".join([f"`{command}`: {title}; {describe()}.", "", head, rule, *lines])

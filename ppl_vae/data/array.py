@@ -34,6 +34,7 @@ def array(
     validation_file: Path | None = None,
     test_file: Path | None = None,
     allow_nan: bool = False,
+    exposure: str | int | None = None,
 ) -> Data:
     r"""Rows of a .npy, .npz, .mat, .csv, .txt or .amat file, or of a folder of images.
 
@@ -55,6 +56,9 @@ def array(
         validation_file: A file of validation rows.
         test_file: A file of test rows.
         allow_nan: Whether values may be missing, for a masked likelihood.
+        exposure: The exposure of each row of counts, which batches hold beside `x`: `total`, the
+            sum of the row, or a column of a table, by name or by number without the labels, which
+            then is not part of `x`.
 
     Raises:
         ValueError: if options contradict each other; upon loading, if a file is missing, empty or
@@ -76,8 +80,16 @@ def array(
     if scaling not in SCALINGS:
         raise ValueError(f"unknown scaling {scaling!r}: there are {', '.join(SCALINGS)}.")
 
+    if exposure is not None and (scaling != "none" or binarization != "none"):
+        raise ValueError(
+            f"an exposure is that of counts as they are: choose scaling 'none' and binarization "
+            f"'none', not {scaling!r} and {binarization!r}."
+        )
+
+    place = None if exposure == "total" else exposure
+
     def load() -> dict[str, Split]:
-        rows = gather(origin, event_shape, allow_nan=allow_nan)
+        rows = gather(origin, event_shape, allow_nan=allow_nan, exposure=place)
 
         return partition(rows[""], shares, seed) if "" in rows else rows
 
@@ -90,4 +102,5 @@ def array(
         scale=SCALINGS[scaling],
         seed=seed,
         allow_nan=allow_nan,
+        totals=exposure == "total",
     )

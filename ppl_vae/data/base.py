@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .binarize import BINARIZATIONS, Sampler, bernoulli, binarize, probability
 from .compact import compact
+from .exposure import check_exposure, total, with_totals
 from .scaling import Affine
 from .split import Split, verify
 from .stored import FACTS, recall
@@ -39,6 +40,7 @@ class Data:
         seed: The seed of the binarization.
         sampler: Draws binary values from the seed.
         allow_nan: Whether values may be missing, for a masked likelihood.
+        totals: Whether the exposure of each row of counts is its total.
 
     Raises:
         ValueError: for unknown names; upon loading, for data that is absent, empty or broken.
@@ -68,13 +70,23 @@ class Data:
         seed: int = 0,
         sampler: Sampler = bernoulli,
         allow_nan: bool = False,
+        totals: bool = False,
     ) -> None:
         if binarization not in BINARIZATIONS:
             names = ", ".join(BINARIZATIONS)
             raise ValueError(f"unknown binarization {binarization!r}: there are {names}.")
 
+        if allow_nan and log_volume:
+            raise ValueError(
+                "a source with a change of volume of its own takes no missing values: their share "
+                "of it is not known."
+            )
+
         if binarization != "none" and scale is not None:
             raise ValueError("binary data has no scale: choose a scaling or a binarization.")
+
+        if totals and (binarization != "none" or scale is not None):
+            raise ValueError("totals are those of counts as they are: neither scale nor binarize.")
 
         self.name = name
         self.binarization = binarization
@@ -87,6 +99,7 @@ class Data:
         self._seed = seed
         self._sampler = sampler
         self._allow_nan = allow_nan
+        self._totals = totals
         self._stored = recall()
 
     @classmethod
@@ -141,7 +154,11 @@ class Data:
         raw = self._read()
         scaling = None
 
+        if self._totals:
+            raw = {k: with_totals(v) for k, v in raw.items()}
+
         verify(self.name, raw, allow_nan=self._allow_nan)
+        check_exposure(self.name, raw)
 
         if self._scale is not None:
             scaling = self._scale(raw["train"].sites["x"])
@@ -181,6 +198,12 @@ class Data:
         if self._class_names is not None:
             facts["class_names"] = list(self._class_names)
 
+        sites = self["train"].sites
+        facts["missing"] = any(bool(s.sites["x"].isnan().any()) for s in self._prepared[0].values())
+
+        if "exposure" in sites:
+            facts["exposure"] = float(sites["exposure"].median())
+
         return facts
 
     @property
@@ -219,6 +242,27 @@ class Data:
 
         return float(self._facts["log_volume"])
 
+    def log_volumes(self, x: Tensor) -> Tensor:
+        r"""The term :math:`\log p(\text{raw}) - \log p(x)` of each row, in nats, float64.
+
+        A missing value (NaN) has no density, hence no term.
+        """
+
+        volumes = torch.full((len(x),), self.log_volume, dtype=torch.float64)
+
+        if self.scaling is None or not self.missing:
+            return volumes
+
+        complete = self.scaling.log_volume(torch.zeros_like(x[:1]))
+
+        return volumes + (self.scaling.log_volume(x) - complete).cpu()
+
+    @property
+    def missing(self) -> bool:
+        r"""Whether some values of `x` are missing (NaN), in any split."""
+
+        return bool(self._facts.get("missing"))
+
     @property
     def scaling(self) -> Affine | None:
         r"""The scaling from raw data to `x`, if any."""
@@ -234,6 +278,17 @@ class Data:
         names = self._facts["class_names"]
 
         return None if names is None else list(names)
+
+    @property
+    def exposure(self) -> float | None:
+        r"""The median exposure of the training split, if its rows have exposures."""
+
+        return self._facts.get("exposure")
+
+    def exposure_of(self, x: Tensor) -> Tensor | None:
+        r"""The exposures of rows of `x` that came without: their totals, where these are it."""
+
+        return total(x) if self._totals else None
 
     def draw(
         self, sites: Mapping[str, Tensor], *, generator: torch.Generator | None = None
@@ -282,10 +337,11 @@ class Data:
 
         return {**{k: v.float() for k, v in sites.items()}, "index": rows.to(device)}
 
-    def examples(self) -> Tensor:
+    def examples(self, *, complete: bool = True) -> Tensor:
         r"""Training rows of `x` as float32, for parts that start at data, such as pseudo-inputs.
 
-        Under dynamic binarization they are the grey values, without noise. Inside
+        Missing values are those of the mean, unless `complete` is false. Under dynamic
+        binarization they are the grey values, without noise. Inside
         :func:`ppl_vae.data.stored`, where rows may be absent and saved weights take their place,
         they are copies of the mean.
         """
@@ -295,7 +351,9 @@ class Data:
 
         x = self["train"].sites["x"]
 
-        return probability(x) if self.binarization == "dynamic" else x.float()
+        x = probability(x) if self.binarization == "dynamic" else x.float()
+
+        return torch.where(x.isnan(), self.mean, x) if complete and self.missing else x
 
     def summary(self) -> dict[str, Any]:
         r"""All facts as plain values, for a file; :func:`ppl_vae.data.stored` takes them back."""
@@ -305,4 +363,6 @@ class Data:
             "protocol": self.protocol,
             "binarization": self.binarization,
             **copy.deepcopy({key: self._facts[key] for key in FACTS}),
+            **({} if self.exposure is None else {"exposure": self.exposure}),
+            **({"missing": True} if self.missing else {}),
         }

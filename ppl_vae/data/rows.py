@@ -14,14 +14,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .classes import encode
+from .exposure import take
 from .source import Source, read
 from .split import Split, refuse_nonfinite
 
 
 def gather(
-    sources: Mapping[str, Source], event_shape: Sequence[int] | None, *, allow_nan: bool = False
+    sources: Mapping[str, Source],
+    event_shape: Sequence[int] | None,
+    *,
+    allow_nan: bool = False,
+    exposure: str | int | None = None,
 ) -> dict[str, Split]:
     r"""Reads all sources to splits of one event shape and one numbering of classes.
+
+    Arguments:
+        sources: The source of each split.
+        event_shape: The shape of one datum, by default that of the rows.
+        allow_nan: Whether values may be missing.
+        exposure: The column of exposures, if there is one.
 
     Raises:
         ValueError: if rows are missing, not finite or do not fit the event shape.
@@ -41,6 +52,12 @@ def gather(
 
     for name, table in tables.items():
         where = f"'{sources[name].file}'"
+        sites = {}
+
+        if exposure is not None:
+            table, column = take(table, exposure, where)
+            sites["exposure"] = _tensor(column, where)
+
         x = _tensor(table.values, where)
         refuse_nonfinite(x, where, allow_nan=allow_nan, columns=table.columns)
         x = _shape(x, event_shape, where)
@@ -49,7 +66,7 @@ def gather(
         if labels is not None and len(labels) != len(x):
             raise ValueError(f"{where} has {len(x)} rows and {len(labels)} labels: match them.")
 
-        out[name] = Split({"x": x}, labels, classes)
+        out[name] = Split({"x": x, **sites}, labels, classes)
 
     return out
 

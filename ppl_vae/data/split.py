@@ -100,7 +100,7 @@ def refuse_nonfinite(
     cure = "remove or replace it"
 
     if value != value:
-        cure += "; no likelihood here takes missing values"
+        cure += ", or let values be missing (allow_nan=True) and take the likelihood Masked"
 
     raise ValueError(
         f"{where} holds {value} at row {row}, column {column} (counted from 0): {cure}."

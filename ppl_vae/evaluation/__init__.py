@@ -2,5 +2,7 @@ r"""Held-out evidence, with its error and the diagnostics that tell whether to t
 
 from .evidence import Evidence, log_evidence
 from .pareto import khat
+from .refine import refine
+from .refined import Refined
 
-__all__ = ["Evidence", "khat", "log_evidence"]
+__all__ = ["Evidence", "Refined", "khat", "log_evidence", "refine"]

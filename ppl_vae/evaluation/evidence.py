@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -66,11 +66,23 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.log_evidence)
 
-    def summary(self, dims: int | None = None, log_volume: float = 0.0) -> dict[str, Any]:
+    def shifted(self, log_volumes: Tensor) -> Evidence:
+        r"""The evidence of the raw data, of which these are a transform.
+
+        Arguments:
+            log_volumes: The log volume, in nats, by which the transform changed the density of
+                each datum, with shape ``(n,)``; it differs where entries are missing.
+        """
+        changed = log_volumes.to(self.log_evidence.device)
+        names = ("log_evidence", "elbo", "reconstruction")
+        return replace(self, **{name: getattr(self, name).double() + changed for name in names})
+
+    def summary(self, dims: float | None = None, log_volume: float = 0.0) -> dict[str, Any]:
         r"""Means over the data.
 
         Arguments:
-            dims: The number of dimensions of a datum; with it, bits per dimension are told.
+            dims: The number of dimensions of a datum, those of entries that are not missing, on
+                average; with it, bits per dimension are told.
             log_volume: The log volume, in nats per datum, by which a transform of the data
                 changed densities; it is added, so that the numbers are those of the raw data.
 

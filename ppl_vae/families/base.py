@@ -14,7 +14,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-__all__ = ["Family"]
+__all__ = ["Family", "check_vector"]
 
 
 class Family(nn.Module, ABC):
@@ -71,9 +71,38 @@ class Family(nn.Module, ABC):
         """
         return torch.zeros(self.param_shape, dtype=mean.dtype, device=mean.device)
 
+    def exposure_of(self, x: Tensor) -> Tensor | None:
+        r"""What observed data tell of their exposure by themselves; nothing, for most families.
+
+        Arguments:
+            x: The data, with shape ``(*, *event_shape)``.
+
+        Returns:
+            The exposures, with shape ``(*)``, or None.
+        """
+        return None
+
     def unbind(self, h: Tensor) -> tuple[Tensor, ...]:
         r"""Splits :math:`h` into its features, each with shape ``(*, *event_shape)``."""
         return h.unbind(-1 - len(self.event_shape))
 
     def extra_repr(self) -> str:
         return f"event_shape={tuple(self.event_shape)}"
+
+
+def check_vector(family: Family, least: int = 1) -> int:
+    r"""Returns the size :math:`d` of a family over vectors.
+
+    Raises:
+        ValueError: If its draws are no vectors, or have fewer than ``least`` elements.
+    """
+    name, shape = type(family).__name__, tuple(family.event_shape)
+
+    if len(shape) != 1:
+        raise ValueError(
+            f"{name} is over vectors, got event_shape {shape}; give it one dimension, such as (8,)."
+        )
+    if shape[0] < least:
+        raise ValueError(f"{name} needs {least} elements or more, got event_shape {shape}.")
+
+    return int(shape[0])

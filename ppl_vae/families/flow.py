@@ -21,14 +21,21 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from .base import Family
+from .base import Family, check_vector
 from .scale import bounded
 
 __all__ = ["KINDS", "Flow", "FlowDistribution", "lazy_flow"]
 
-# The flows over real vectors that zuko inverts in closed form. It inverts NAF, UNAF, SOSPF and GF
-# by bisection between -10 and 10, outside of which draws and densities disagree by nats.
-KINDS = ("MAF", "NICE", "NSF", "RealNVP")
+KINDS = ("MAF", "IAF", "NAF", "NICE", "NSF", "RealNVP")
+r"""The kinds of flows over real vectors, each invertible on all of them.
+
+``"MAF"``: autoregressive, affine. ``"IAF"``: autoregressive, gated. ``"NAF"``: autoregressive, by
+mixtures of sigmoids. ``"NSF"``: autoregressive, by splines. ``"NICE"``, also ``"RealNVP"``: affine
+couplings, fast in both directions.
+
+zuko's own NAF, UNAF, SOSPF and GF are not among them: zuko inverts them by bisection between -10
+and 10, outside of which draws and densities disagree by nats.
+"""
 
 
 class FlowDistribution(dist.TorchDistribution):
@@ -36,7 +43,8 @@ class FlowDistribution(dist.TorchDistribution):
 
     Arguments:
         base: The distribution of :math:`\epsilon`, over vectors and reparameterized.
-        transform: The map :math:`f`, a transformation of zuko or its inverse.
+        transform: The map :math:`f`, a transformation of zuko or one that is called as those are,
+            by ``call_and_ladj`` and ``inv``.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
@@ -73,10 +81,10 @@ class FlowDistribution(dist.TorchDistribution):
 def lazy_flow(
     kind: str, features: int, transforms: int, hidden: Sequence[int], context: int = 0
 ) -> torch.nn.Module:
-    r"""Builds a flow of zuko by the name of its class.
+    r"""Builds the map of a flow, which a context turns into a transformation.
 
     Arguments:
-        kind: The name of a class of :mod:`zuko.flows`, one of :data:`KINDS`.
+        kind: One of :data:`KINDS`.
         features: The number of elements of a draw.
         transforms: The number of transformations.
         hidden: The widths of the hidden layers of each transformation.
@@ -95,12 +103,9 @@ def lazy_flow(
             f"transforms={transforms}, hidden={list(hidden)}, context={context}."
         )
 
-    import zuko  # heavy, and needed by flows only
+    from .zuko_flow import BUILDERS  # heavy, and needed by flows only
 
-    flow: torch.nn.Module = getattr(zuko.flows, kind)(
-        features, context, transforms=transforms, hidden_features=hidden
-    )
-    return flow
+    return BUILDERS[kind](features, context, transforms, hidden)
 
 
 class Flow(Family):
@@ -125,12 +130,16 @@ class Flow(Family):
         | Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016)
         | https://arxiv.org/abs/1606.04934
 
+        | Neural Autoregressive Flows (Huang et al., 2018)
+        | https://arxiv.org/abs/1804.00779
+
         | Neural Spline Flows (Durkan et al., 2019)
         | https://arxiv.org/abs/1906.04032
 
     Arguments:
         event_shape: The shape ``(d,)`` of one draw.
-        kind: The name of a flow of zuko: ``"MAF"``, ``"NICE"``, ``"NSF"`` or ``"RealNVP"``.
+        kind: One of :data:`KINDS`: ``"MAF"``, ``"IAF"``, ``"NAF"``, ``"NICE"``, ``"NSF"`` or
+            ``"RealNVP"``.
         transforms: The number of transformations.
         hidden: The widths of the hidden layers of each transformation.
         context: The number of elements of :math:`c`; with none, the map is the same for all data.
@@ -154,19 +163,13 @@ class Flow(Family):
     ) -> None:
         super().__init__(event_shape)
 
-        if len(self.event_shape) != 1:
-            raise ValueError(
-                f"Flow is over vectors, got event_shape {tuple(self.event_shape)}; "
-                "give it one dimension, such as (8,)."
-            )
-
-        (d,) = self.event_shape
+        d = check_vector(self)
         self.param_shape = torch.Size([2 * d + context])
         self.context = context
         self.floor = floor
         self.ceiling = ceiling
         bounded(torch.zeros(()), floor, ceiling)
-        self.transform: Any = lazy_flow(kind, d, transforms, hidden, context).transform
+        self.transform: Any = lazy_flow(kind, d, transforms, hidden, context)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         (d,) = self.event_shape

@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from .base import Family
+from .base import Family, check_vector
 from .scale import bounded
 
 __all__ = ["FullRankNormal"]
@@ -45,13 +45,7 @@ class FullRankNormal(Family):
     ) -> None:
         super().__init__(event_shape)
 
-        if len(self.event_shape) != 1:
-            raise ValueError(
-                f"FullRankNormal is over vectors; event_shape {tuple(self.event_shape)} has "
-                f"{len(self.event_shape)} dimensions, give it one, such as (8,)."
-            )
-
-        (d,) = self.event_shape
+        d = check_vector(self)
         self.param_shape = torch.Size([d * (d + 3) // 2])
         self.floor = floor
         self.ceiling = ceiling

@@ -1,4 +1,4 @@
-r"""Positive scales, bounded on both sides.
+r"""Positive scales, bounded on both sides, and back.
 
 An unbounded log-variance is the commonest source of NaN in variational auto-encoders: the scale
 collapses or explodes within a few steps. Every scale of the families goes through
@@ -12,7 +12,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["bounded"]
+__all__ = ["bounded", "unbounded"]
 
 
 def bounded(rho: Tensor, floor: float, ceiling: float) -> Tensor:
@@ -41,12 +41,43 @@ def bounded(rho: Tensor, floor: float, ceiling: float) -> Tensor:
     Raises:
         ValueError: Unless :math:`0 < a < 1 < b`.
     """
+    check_bounds(floor, ceiling)
+    width = ceiling - floor
+    softplus = F.softplus(rho + math.log(math.expm1(1 - floor)))
+    return floor + width * (softplus / width).tanh()
+
+
+def unbounded(scale: Tensor, floor: float, ceiling: float) -> Tensor:
+    r"""Returns the number :math:`\rho` of a scale :math:`\sigma`, the inverse of :func:`bounded`.
+
+    A scale outside of the bounds, or close to one, is brought within them first, by a ten
+    thousandth of their distance at the ceiling.
+
+    Example:
+        >>> import torch
+        >>> bounded(unbounded(torch.tensor([0.2, 1.0, 5.0]), 1e-3, 10.0), 1e-3, 10.0)
+        tensor([0.2000, 1.0000, 5.0000])
+
+    Arguments:
+        scale: The scale :math:`\sigma`, with any shape.
+        floor: The smallest scale :math:`a > 0`.
+        ceiling: The largest scale :math:`b > 1`.
+
+    Raises:
+        ValueError: Unless :math:`0 < a < 1 < b`.
+    """
+    check_bounds(floor, ceiling)
+    width = ceiling - floor
+    share = ((scale - floor) / width).clamp(1e-4 * floor / width, 1 - 1e-4)
+    s = width * share.atanh()
+    # log(e^s - 1), without overflow.
+    return s + (-(-s).expm1()).log() - math.log(math.expm1(1 - floor))
+
+
+def check_bounds(floor: float, ceiling: float) -> None:
+    r"""Raises a ValueError unless :math:`0 < a < 1 < b`."""
     if not 0 < floor < 1 < ceiling < math.inf:
         raise ValueError(
             "A scale needs 0 < floor < 1 < ceiling, all finite, "
             f"got floor={floor} and ceiling={ceiling}."
         )
-
-    width = ceiling - floor
-    softplus = F.softplus(rho + math.log(math.expm1(1 - floor)))
-    return floor + width * (softplus / width).tanh()

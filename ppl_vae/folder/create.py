@@ -38,6 +38,8 @@ class Plan:
     r"""The resolved options."""
     experiment: Experiment
     device: str
+    frozen: bool = False
+    r"""Whether all weights but the prior's are kept."""
 
     @classmethod
     def of(cls, reference: str, options: list[str]) -> Plan:
@@ -90,6 +92,7 @@ class Plan:
             "seed": self.seed,
             "options": _renamed(self.values, names),
             "files": {name: digest(out / name) for name in names.values()},
+            **({"frozen": True} if self.frozen else {}),
         }
         write_json(out / "data.json", self.experiment.data.summary())
         write_json(out / "provenance.json", provenance(pick_device(self.device)))

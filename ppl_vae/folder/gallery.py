@@ -33,16 +33,15 @@ def figures(run: Any, *, split: str = "test", seed: int = 0) -> dict[str, Any]:
     if run.history:
         found["learning_curves"] = plots.learning_curves(run.history)
 
-    draws, means = run.sample(SHOWN, seed=seed)
+    draws, shown = run.sample(SHOWN, seed=seed)
     batch = _batch(run, split)
 
     if batch is not None:
-        some = run.batch(split, 10, seed)["x"]
-        found["reconstructions"] = plots.reconstructions(
-            some, run.reconstruct(some, seed=seed), **pixels
-        )
+        some = run.batch(split, 10, seed)
+        means = run.reconstruct(some["x"], exposure=some.get("exposure"), seed=seed)
+        found["reconstructions"] = plots.reconstructions(some["x"], means, **pixels)
 
-    found["samples"] = plots.samples(means, SHOWN, draws=draws, **pixels)
+    found["samples"] = plots.samples(shown, SHOWN, draws=draws, **pixels)
 
     if batch is not None:
         found |= _latent(run, batch, split, pixels)

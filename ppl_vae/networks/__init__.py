@@ -2,7 +2,24 @@ r"""One builder of networks per file."""
 
 from .base import Network
 from .conv import conv
+from .dcgan import dcgan
+from .gated import gated
+from .gru import gru
 from .mlp import mlp
+from .pretrained import pretrained
 from .resnet import resnet
+from .spectral import spectral
+from .transformer import transformer
 
-__all__ = ["Network", "conv", "mlp", "resnet"]
+__all__ = [
+    "Network",
+    "conv",
+    "dcgan",
+    "gated",
+    "gru",
+    "mlp",
+    "pretrained",
+    "resnet",
+    "spectral",
+    "transformer",
+]

@@ -50,18 +50,25 @@ def flatten(in_shape: Sequence[int]) -> nn.Module:
     return nn.Flatten() if len(in_shape) > 0 else nn.Unflatten(0, (-1, 1))
 
 
-def layer_of(activation: Activation) -> Callable[[], nn.Module]:
+def layer_of(activation: Activation, dropout: float = 0.0) -> Callable[[], nn.Module]:
     r"""Returns what builds a non-linearity, given by itself or by its name in :mod:`torch.nn`.
 
     Example:
         >>> layer_of("Tanh")(), layer_of(nn.ReLU)()
         (Tanh(), ReLU())
 
+    Arguments:
+        activation: The non-linearity.
+        dropout: The probability with which each of its outputs is dropped in training. One layer
+            it stays, so that weights have the same names with and without.
+
     Raises:
-        ValueError: If there is no module of that name.
+        ValueError: If there is no module of that name, or the probability is not one, or is 1.
     """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"A network drops out with probability 0 or more, below 1; got {dropout}.")
     if not isinstance(activation, str):
-        return activation
+        return activation if dropout == 0 else lambda: _dropping(activation(), dropout)
 
     found = getattr(nn, activation, None)
 
@@ -71,4 +78,8 @@ def layer_of(activation: Activation) -> Callable[[], nn.Module]:
             "Softplus or another of its names."
         )
 
-    return found
+    return layer_of(found, dropout)
+
+
+def _dropping(activation: nn.Module, dropout: float) -> nn.Module:
+    return nn.Sequential(activation, nn.Dropout(dropout))

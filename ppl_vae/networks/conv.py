@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from .base import layer_of
 from .image import ImageNetwork, Size
 
 __all__ = ["conv"]
@@ -21,21 +20,21 @@ class conv(ImageNetwork):
         torch.Size([5, 1, 3, 15, 11])
 
     References:
-        | Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
-        | Networks (Radford et al., 2016)
-        | https://arxiv.org/abs/1511.06434
+        | Striving for Simplicity: The All Convolutional Net (Springenberg et al., 2015)
+        | https://arxiv.org/abs/1412.6806
 
     Arguments:
         channels: The numbers of channels of the stages, from the image inwards.
         activation: The non-linearity.
+        dropout: The probability with which each output of a non-linearity is dropped in training.
     """
 
     def down(self, a: int, b: int) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), layer_of(self.activation)())
+        return nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), self.layer())
 
     def up(self, a: int, b: int, odd: Size) -> nn.Module:
         restore = (1 - odd[0], 1 - odd[1])
         return nn.Sequential(
             nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=restore),
-            layer_of(self.activation)(),
+            self.layer(),
         )

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import prod
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .base import Activation, Network, flatten, layer_of, positive
 
@@ -31,23 +31,35 @@ class ImageNetwork(Network):
     Arguments:
         channels: The numbers of channels of the stages, from the image inwards.
         activation: The non-linearity.
+        dropout: The probability with which each output of a non-linearity is dropped in training.
 
     Raises:
-        ValueError: If there is no stage, a size is not positive, or neither side is an image.
+        ValueError: If there is no stage, a size is not positive, there is no such activation,
+            ``dropout`` is not in [0, 1), or neither side is an image.
     """
 
     def __init__(
         self,
         channels: Sequence[int] = (32, 64),
         activation: Activation = "SiLU",
+        dropout: float = 0.0,
     ) -> None:
         self.channels = positive(f"{type(self).__name__}.channels", channels)
         self.activation = activation
+        self.dropout = dropout
 
         if not self.channels:
             raise ValueError(f"{type(self).__name__}.channels needs one stage or more, got none.")
 
-        layer_of(activation)
+        layer_of(activation, dropout)
+
+    def layer(self) -> nn.Module:
+        r"""A non-linearity, with its dropout."""
+        return layer_of(self.activation, self.dropout)()
+
+    def first(self, a: int, b: int) -> nn.Module:
+        r"""The stage next to the image, from its ``a`` channels; as :meth:`down`, by default."""
+        return self.down(a, b)
 
     @abstractmethod
     def down(self, a: int, b: int) -> nn.Module:
@@ -71,9 +83,10 @@ class ImageNetwork(Network):
     def encoder(self, in_shape: torch.Size, out_shape: torch.Size) -> nn.Module:
         c, height, width = (1, *in_shape)[-3:]
         sizes = self.sizes(height, width)
-        stages = [self.down(a, b) for a, b in pairwise((c, *self.channels))]
+        stages = [self.first(c, self.channels[0]), ChannelsLast()]
+        stages += [self.down(a, b) for a, b in pairwise(self.channels)]
         features = self.channels[-1] * prod(sizes[-1])
-        return _channels_last(
+        return nn.Sequential(
             # (height, width) becomes (1, height, width)
             *([nn.Unflatten(1, (1, height))] if len(in_shape) == 2 else []),
             *stages,
@@ -93,11 +106,12 @@ class ImageNetwork(Network):
             a, b = self.channels[i], self.channels[max(i - 1, 0)]
             stages.append(self.up(a, b, odd))
 
-        return _channels_last(
+        return nn.Sequential(
             flatten(in_shape),
             nn.Linear(prod(in_shape), prod(inner)),
             nn.Unflatten(-1, inner),
-            layer_of(self.activation)(),
+            ChannelsLast(),
+            self.layer(),
             *stages,
             nn.Conv2d(self.channels[0], prod(out_shape[:-2]), 3, padding=1),
             nn.Unflatten(1, out_shape[:-2]),
@@ -114,7 +128,12 @@ class ImageNetwork(Network):
         return sizes
 
 
-def _channels_last(*layers: nn.Module) -> nn.Sequential:
-    # Convolutions are faster on pixels that lie together, on CPUs as on GPUs; the layout of the
-    # weights decides for what passes through them.
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+class ChannelsLast(nn.Module):
+    r"""Puts the channels of each pixel side by side: faster to convolve, on CPUs as on GPUs.
+
+    What follows keeps that layout. The weights keep the usual one: Pyro's parameter store would
+    train a copy of any other.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last)

@@ -25,23 +25,27 @@ class mlp(Network):
         hidden: The widths of the hidden layers; none makes the map affine.
         activation: The non-linearity after each hidden layer: a name in :mod:`torch.nn`, such as
             ``"Tanh"``, or what builds one.
+        dropout: The probability with which each hidden unit is dropped in training.
 
     Raises:
-        ValueError: If a width is not positive, or there is no such activation.
+        ValueError: If a width is not positive, there is no such activation, or ``dropout`` is not
+            in [0, 1).
     """
 
     def __init__(
         self,
         hidden: Sequence[int] = (256, 256),
         activation: Activation = "SiLU",
+        dropout: float = 0.0,
     ) -> None:
         self.hidden = positive("mlp.hidden", hidden)
         self.activation = activation
-        layer_of(activation)
+        self.dropout = dropout
+        layer_of(activation, dropout)
 
     def __call__(self, in_shape: Sequence[int], out_shape: Sequence[int]) -> nn.Module:
         widths = (prod(in_shape), *self.hidden)
-        activation = layer_of(self.activation)
+        activation = layer_of(self.activation, self.dropout)
         layers: list[nn.Module] = [flatten(in_shape)]
 
         for a, b in pairwise(widths):

@@ -3,12 +3,12 @@ r"""Residual convolutional networks."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import gcd
 
 from torch import Tensor, nn
 
-from .base import Activation, layer_of, positive
+from .base import Activation, positive
 from .image import ImageNetwork, Size
+from .norm import norm_of
 
 __all__ = ["resnet"]
 
@@ -18,14 +18,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
-        groups = gcd(channels, 8)
-        # A group of one channel would normalize the 1 x 1 image of a small picture away.
-        groups = max(groups // 2, 1) if groups == channels else groups
         self.f = nn.Sequential(
-            nn.GroupNorm(groups, channels),
+            norm_of("group", channels),
             activation(),
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.GroupNorm(groups, channels),
+            norm_of("group", channels),
             activation(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
@@ -52,9 +49,11 @@ class resnet(ImageNetwork):
         channels: The numbers of channels of the stages, from the image inwards.
         blocks: The number of residual blocks of each stage.
         activation: The non-linearity.
+        dropout: The probability with which each output of a non-linearity is dropped in training.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If there is no stage, a size is not positive, there is no such activation, or
+            ``dropout`` is not in [0, 1).
     """
 
     def __init__(
@@ -62,19 +61,20 @@ class resnet(ImageNetwork):
         channels: Sequence[int] = (32, 64),
         blocks: int = 1,
         activation: Activation = "SiLU",
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(channels, activation)
+        super().__init__(channels, activation, dropout)
         (self.blocks,) = positive("resnet.blocks", [blocks])
 
     def down(self, a: int, b: int) -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(a, b, 3, stride=2, padding=1),
-            *(ResidualBlock(b, layer_of(self.activation)) for _ in range(self.blocks)),
+            *(ResidualBlock(b, self.layer) for _ in range(self.blocks)),
         )
 
     def up(self, a: int, b: int, odd: Size) -> nn.Module:
         restore = (1 - odd[0], 1 - odd[1])
         return nn.Sequential(
-            *(ResidualBlock(a, layer_of(self.activation)) for _ in range(self.blocks)),
+            *(ResidualBlock(a, self.layer) for _ in range(self.blocks)),
             nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=restore),
         )

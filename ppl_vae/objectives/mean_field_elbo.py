@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Weights
+from ..weights.checks import kind_name
 from .base import Objective
 
 __all__ = ["MeanFieldELBO"]
@@ -76,5 +77,5 @@ def check_mean_field(weights: Weights) -> None:
         if not site.reparameterized:
             raise ValueError(
                 f"MeanFieldELBO needs reparameterized sites, but {name!r} is drawn from "
-                f"{type(site.q).__name__} without. Use ELBO."
+                f"{kind_name(site.q)} without. Use ELBO."
             )

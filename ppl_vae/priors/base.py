@@ -17,8 +17,9 @@ class Prior(nn.Module, ABC):
     r"""A distribution :math:`p(z)`, possibly learned, over tensors of one shape.
 
     To write a new one, subclass it, take ``event_shape`` first and options of your own after it,
-    and return the distribution, with an empty batch shape, from :meth:`forward`. A prior that
-    needs the posterior or the data overrides :meth:`attach`, which experiments call once both
+    and return the distribution, with an empty batch shape, from :meth:`forward`. Keep what it is
+    made of by :meth:`hold`, so that draws follow the device and the dtype of the module. A prior
+    that needs the posterior or the data overrides :meth:`attach`, which experiments call once both
     are there.
 
     Arguments:
@@ -56,6 +57,16 @@ class Prior(nn.Module, ABC):
             The prior itself.
         """
         return self
+
+    def hold(self, name: str, value: Tensor, *, learned: bool = False) -> None:
+        r"""Keeps a tensor under a name: a parameter if it is learned, else a buffer.
+
+        A buffer is not saved with the module's state: options make it again.
+        """
+        if learned:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value, persistent=False)
 
     def extra_repr(self) -> str:
         return f"event_shape={tuple(self.event_shape)}"

@@ -2,11 +2,15 @@ r"""Any family as a prior."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyro.distributions as dist
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..families.base import Family
+from ..families.normal import Normal
+from ..families.wrapper import Builder
 from .base import Prior
 
 __all__ = ["FamilyPrior"]
@@ -19,33 +23,33 @@ class FamilyPrior(Prior):
 
     Example:
         >>> from ppl_vae.families import Laplace
-        >>> FamilyPrior(Laplace((8,)), learned=True)().event_shape
+        >>> FamilyPrior((8,), Laplace, learned=True)().event_shape
         torch.Size([8])
 
     Arguments:
-        family: The family :math:`\{p_h\}`.
+        event_shape: The shape of one draw.
+        family: The family :math:`\{p_h\}` but for its shape: a class of families, or any function
+            from a shape to a family.
         learned: Whether :math:`h` is learned, or stays zero.
 
     Raises:
-        ValueError: If it is given anything but a family.
+        ValueError: If it is given anything but a shape and a builder of families.
     """
 
     h: Tensor
 
-    def __init__(self, family: Family, learned: bool = False) -> None:
-        if not isinstance(family, Family):
+    def __init__(
+        self, event_shape: Sequence[int], family: Builder = Normal, learned: bool = False
+    ) -> None:
+        if isinstance(event_shape, Family) or not callable(family) or isinstance(family, Family):
             raise ValueError(
-                f"FamilyPrior is built from a family, such as Laplace((8,)), got {family!r}."
+                "FamilyPrior takes a shape and what builds a family of that shape, such as "
+                "FamilyPrior((8,), Laplace); it builds the family itself."
             )
 
-        super().__init__(family.event_shape)
-        self.family = family
-        h = torch.zeros(family.param_shape)
-
-        if learned:
-            self.h = nn.Parameter(h)
-        else:
-            self.register_buffer("h", h)
+        super().__init__(event_shape)
+        self.family = family(self.event_shape)
+        self.hold("h", torch.zeros(self.family.param_shape), learned=learned)
 
     def forward(self) -> dist.TorchDistribution:
         return self.family(self.h)

@@ -32,14 +32,18 @@ class Flow(Prior):
         | Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017)
         | https://arxiv.org/abs/1705.07057
 
+        | Neural Autoregressive Flows (Huang et al., 2018)
+        | https://arxiv.org/abs/1804.00779
+
     Arguments:
         event_shape: The shape ``(d,)`` of one draw.
-        kind: The name of a flow of zuko: ``"MAF"``, ``"NICE"``, ``"NSF"`` or ``"RealNVP"``.
+        kind: One of :data:`ppl_vae.families.flow.KINDS` but ``"IAF"``, which is slow to score.
         transforms: The number of transformations.
         hidden: The widths of the hidden layers of each transformation.
 
     Raises:
-        ValueError: If a draw is not a vector, there is no such kind, or a size is not positive.
+        ValueError: If a draw is not a vector, there is no such kind, the kind is slow to score, or
+            a size is not positive.
     """
 
     zero: Tensor
@@ -59,9 +63,15 @@ class Flow(Prior):
                 "give it one dimension, such as (8,)."
             )
 
+        if kind == "IAF":
+            raise ValueError(
+                "A prior of kind 'IAF' draws fast and scores slowly, but each step scores it; take "
+                "kind='MAF', which is fast in the other direction."
+            )
+
         (d,) = self.event_shape
         self.register_buffer("zero", torch.zeros(()), persistent=False)
-        self.transform: Any = lazy_flow(kind, d, transforms, hidden).transform
+        self.transform: Any = lazy_flow(kind, d, transforms, hidden)
 
     def forward(self) -> dist.TorchDistribution:
         normal = dist.Normal(self.zero, torch.ones_like(self.zero))

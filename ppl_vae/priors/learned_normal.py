@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-import torch
-from torch import nn
 
-from ..families.scale import bounded
-from .base import Prior
+from .location_scale import LocationScale
 
 __all__ = ["LearnedNormal"]
 
 
-class LearnedNormal(Prior):
+class LearnedNormal(LocationScale):
     r"""A normal prior with independent elements, whose location and scale are learned.
 
     .. math:: p(z) = \mathcal{N}(z \mid \mu, \operatorname{diag} \sigma^2)
@@ -35,13 +32,7 @@ class LearnedNormal(Prior):
     def __init__(
         self, event_shape: Sequence[int], floor: float = 1e-3, ceiling: float = 1e3
     ) -> None:
-        super().__init__(event_shape)
-        self.floor = floor
-        self.ceiling = ceiling
-        self.loc = nn.Parameter(torch.zeros(self.event_shape))
-        self.rho = nn.Parameter(torch.zeros(self.event_shape))
-        bounded(self.rho, floor, ceiling)
+        super().__init__(event_shape, learned=True, floor=floor, ceiling=ceiling)
 
     def forward(self) -> dist.TorchDistribution:
-        scale = bounded(self.rho, self.floor, self.ceiling)
-        return dist.Normal(self.loc, scale).to_event(len(self.event_shape))
+        return dist.Normal(self.loc, self.scale).to_event(len(self.event_shape))

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor, nn
 
 from .base import Prior
+from .rows import check_posterior, pick_rows
 
 __all__ = ["Vamp"]
 
@@ -23,6 +23,7 @@ class Vamp(Prior):
     learned. They live in the range of the data and start at rows of the training set.
 
     Example:
+        >>> import torch
         >>> from ppl_vae.conditional import Conditional
         >>> from ppl_vae.families import Normal
         >>> from ppl_vae.networks import mlp
@@ -40,8 +41,9 @@ class Vamp(Prior):
         components: The number :math:`C` of pseudo-inputs.
 
     Raises:
-        ValueError: If there is no component, if the posterior is over another shape, or if the
-            prior is used before :meth:`attach` gave it the posterior.
+        ValueError: If there is no component, if the posterior or the rows do not fit (another
+            shape, parameters per datum, BatchNorm, missing entries), or if the prior is used
+            before :meth:`attach` gave it the posterior.
     """
 
     low: Tensor
@@ -57,28 +59,12 @@ class Vamp(Prior):
         self.posterior: Any = None
 
     def attach(self, posterior: Any = None, data: Tensor | None = None) -> Prior:
-        if posterior is None or data is None:
-            raise ValueError("Vamp needs the posterior and rows of data: attach(posterior, data).")
-
-        if posterior.family.event_shape != self.event_shape:
-            raise ValueError(
-                f"Vamp is over {tuple(self.event_shape)}, but the posterior is over "
-                f"{tuple(posterior.family.event_shape)}; give both the same shape."
-            )
-
-        if len(data) == 0 or data.shape[1:] != posterior.in_shape:
-            raise ValueError(
-                "Vamp needs one or more rows of data, rows of shape "
-                f"{tuple(posterior.in_shape)}, got {tuple(data.shape)}."
-            )
-
-        rows = torch.randperm(len(data))[: self.components]
-        rows = rows.repeat(-(-self.components // len(rows)))[: self.components]
-        data = data.to(torch.get_default_dtype())
+        data = check_posterior(self, posterior, data)
+        inputs = pick_rows("Vamp", data, self.components)
         self.posterior = posterior
-        self.inputs = nn.Parameter(data[rows].clone())
-        self.register_buffer("low", data.min())
-        self.register_buffer("high", data.max())
+        self.inputs = nn.Parameter(inputs)
+        self.register_buffer("low", data.min().to(inputs.dtype))
+        self.register_buffer("high", data.max().to(inputs.dtype))
         return self
 
     def forward(self) -> dist.TorchDistribution:

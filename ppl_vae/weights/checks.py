@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["blaming", "check_data", "check_draws", "check_match", "check_plates", "check_scale"]
+__all__ = ["blaming", "check_data", "check_match", "check_plates", "check_scale", "kind_name"]
 
 Node = Mapping[str, Any]
 
@@ -74,11 +75,10 @@ def check_data(node: Node, lenient: bool = False) -> None:
 
     check_event_shape(node)
 
-    if value.is_floating_point() and not value.isfinite().all():
-        raise ValueError(_not_finite(f"of site {node['name']!r}"))
-
     support = getattr(fn, "support", None)
 
+    if _holds_bad(value) and (value.isinf().any() or _refuses_missing(support, value)):
+        raise ValueError(_not_finite(f"of site {node['name']!r}"))
     if support is None or support.check(value).all():
         return
 
@@ -90,37 +90,6 @@ def check_data(node: Node, lenient: bool = False) -> None:
         raise ValueError(sentence)
 
 
-def check_draws(p: Node, q: Node) -> None:
-    r"""Raises a ValueError if a guide draws a site where the model has no density for it.
-
-    A density over integers and one over real numbers make no ratio; draws outside of the prior's
-    support have the weight zero.
-    """
-    kinds = [_discrete(node["fn"]) for node in (p, q)]
-
-    if None not in kinds and kinds[0] != kinds[1]:
-        words = ["discrete" if kind else "continuous" for kind in kinds]
-        raise ValueError(
-            f"Site {p['name']!r} is {words[0]} in the model, {_kind(p['fn'])}, but {words[1]} in "
-            f"the guide, {_kind(q['fn'])}; take a prior and a posterior of one kind."
-        )
-
-    support = getattr(p["fn"], "support", None)
-
-    if support is not None and not support.check(q["value"]).all():
-        raise ValueError(
-            f"The guide draws site {p['name']!r} outside of the support of the model's "
-            f"{_kind(p['fn'])}; take a posterior whose support is the prior's."
-        )
-
-
-def _discrete(fn: Any) -> bool | None:
-    try:
-        return bool(fn.support.is_discrete)
-    except (AttributeError, NotImplementedError):
-        return None
-
-
 def _innermost(fn: Any) -> Any:
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
@@ -128,7 +97,8 @@ def _innermost(fn: Any) -> Any:
     return fn
 
 
-def _kind(fn: Any) -> str:
+def kind_name(fn: Any) -> str:
+    r"""The class of the innermost distribution."""
     return type(_innermost(fn)).__name__
 
 
@@ -162,21 +132,44 @@ def blaming(arguments: Iterable[tuple[str, Any]]) -> Iterator[None]:
         yield
     except ValueError as error:
         for name, t in arguments:
-            if isinstance(t, Tensor) and t.is_floating_point() and not t.isfinite().all():
+            # Entries may be missing: what is no complaint of values has another reason.
+            if _holds_bad(t) and (t.isinf().any() or "invalid values" in str(error)):
                 raise ValueError(_not_finite(name)) from error
         raise
 
 
+def _holds_bad(value: Any) -> bool:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return False
+
+    return not bool(value.isfinite().all())
+
+
+def _refuses_missing(support: Any, value: Tensor) -> bool:
+    # Whether a likelihood refuses data for their NaN, which that of missing entries supports.
+    if support is None or support.check(value).all():
+        return support is None
+    if support.check(torch.full_like(value, torch.nan)).all():
+        return False
+
+    # If other values are at fault, data without NaN are refused as well.
+    dims = support.event_dim
+    gaps = value.isnan().flatten(-dims).any(-1) if dims else value.isnan()
+    return bool((support.check(value) | gaps).all())
+
+
 def _not_finite(name: str) -> str:
     return (
-        f"The data {name} hold NaN or infinite values; drop those rows, or fill missing entries "
-        "with a value in the support and mask them."
+        f"The data {name} hold NaN or infinite values; drop those rows, fill missing entries "
+        "with a value in the support, or take the likelihood Masked, for which NaN is a missing "
+        "entry, and Conditional(..., missing=True) in the guide."
     )
 
 
 def _outside(name: str, fn: Any, value: Tensor) -> str:
-    kind = _kind(fn)
-    low, high = value.min().item(), value.max().item()
+    kind = kind_name(fn)
+    present = value[~value.isnan()]
+    low, high = present.min().item(), present.max().item()
     cure = "take a likelihood with that support"
 
     if kind in ("Bernoulli", "Binomial") and low >= 0:

@@ -10,6 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from ..distributions.measure import measure
 from ..modules import preserving
 from .traces import Batch, Program, as_trace, run_traced, sites_of
 
@@ -67,13 +68,15 @@ def base_measure(model: Program, batch: Batch) -> str:
     Log-likelihoods stand side by side only under the same measure.
 
     Returns:
-        ``"counting"`` for discrete data, ``"lebesgue"`` for real ones, else ``"mixed"``.
+        ``"counting"`` for discrete data, ``"lebesgue"`` for real ones, or what the distribution
+        tells, such as ``"mixed (counting: 0, 2)"`` where columns 0 and 2 alone are discrete;
+        ``"mixed"`` if several sites are observed under several measures.
     """
     with preserving(model), torch.no_grad():
         nodes = sites_of(run_traced(model, batch)).values()
 
-    kinds = {bool(node["fn"].support.is_discrete) for node in nodes if node["is_observed"]}
-    return "mixed" if len(kinds) != 1 else "counting" if kinds.pop() else "lebesgue"
+    names = {measure(node["fn"]) for node in nodes if node["is_observed"]}
+    return names.pop() if len(names) == 1 else "mixed"
 
 
 def densities(model: Program, guide: Program, batch: Batch) -> Iterator[tuple[str, str, Tensor]]:

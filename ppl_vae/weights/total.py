@@ -12,7 +12,8 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from .base import Site, Weights
-from .checks import check_data, check_draws, check_match
+from .checks import check_data, check_match
+from .draws import check_draws
 from .layout import Layout
 from .traces import Batch, Node, batch_size, enumerated, latent_sites, sites_of
 

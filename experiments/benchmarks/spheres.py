@@ -1,0 +1,106 @@
+r"""Is a sphere a better latent space than a plane, on MNIST?
+
+Run it with ``python -m ppl_vae.experiments.benchmarks.spheres --root DIR --seeds 3``. A von
+Mises-Fisher posterior and a uniform prior on the sphere in :math:`\mathbb{R}^{d+1}` stand against a
+normal posterior and prior of dimension :math:`d`, as in Davidson et al. (2018),
+https://arxiv.org/abs/1804.00891: ahead at small :math:`d`, behind at 40. Both are trained and
+evaluated alike, on the whole test set, and compared datum by datum.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from ppl_vae.experiments.benchmarks.machine import describe
+from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.run import Run, train
+
+SPHERE = "--prior SphericalUniform --posterior VonMisesFisher"
+HEADS = ("d", "normal", "sphere", "sphere - normal", "training", "evaluation")
+
+
+def made(options: str, folder: Path, particles: int) -> Run:
+    r"""Trains and evaluates a run, unless it is there."""
+    if (folder / "evidence.json").is_file():
+        return Run(folder)
+
+    run = train("mnist", folder, shlex.split(options), overwrite=True, progress=False)
+    run.evaluate("test", particles=particles)
+    return run
+
+
+def evidence(runs: list[Run]) -> np.ndarray:
+    r"""log p(x) of each test datum, with shape ``(seeds, n)``."""
+    found = []
+    for run in runs:
+        arrays = run.evidence_per_datum("test")
+        if arrays is None:
+            raise ValueError(f"The run {run.dir} has no evidence for each datum.")
+        found.append(arrays["log_evidence"])
+    return np.stack(found)
+
+
+def told(values: np.ndarray) -> str:
+    r"""The mean over seeds of the mean over data, and its standard error over seeds.
+
+    Example:
+        >>> told(np.array([[1.0, 3.0], [2.0, 4.0]]))
+        '2.50 ± 0.50'
+    """
+    means = values.mean(1)
+    error = means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else float("nan")
+    return f"{means.mean():.2f} ± {error:.2f}"
+
+
+def main() -> None:
+    parser = ArgumentParser(description="Compares spherical and normal latent variables on MNIST.")
+    parser.add_argument("--root", required=True, help="the folder of the .amat files")
+    parser.add_argument("--out", type=Path, default=Path("runs/spheres"), help="a folder")
+    parser.add_argument("--dims", type=int, nargs="+", default=[5, 10, 20, 40])
+    parser.add_argument("--seeds", type=int, default=3, help="the number of runs of each")
+    parser.add_argument("--epochs", type=int, default=100, help="the number of epochs of each")
+    parser.add_argument("--particles", type=int, default=500, help="particles of the evaluation")
+    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
+    given = parser.parse_args()
+    part = None if given.write is None else Part(given.write, "spheres")
+    console = Console()
+    lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    training = (
+        f"--root {given.root} --epochs {given.epochs} --optimizer Adam --optimizer.lr 0.001 "
+        f"--scheduler CosineAnnealingLR --scheduler.T_max {given.epochs}"
+    )
+
+    for d in given.dims:
+        kinds = {"normal": f"--latent {d}", "sphere": f"--latent {d + 1} {SPHERE}"}
+        runs: dict[str, list[Run]] = {kind: [] for kind in kinds}
+        for seed in range(given.seeds):
+            for kind, options in kinds.items():
+                folder = given.out / f"{kind}-{d}" / f"seed-{seed}"
+                runs[kind].append(
+                    made(f"{options} {training} --seed {seed}", folder, given.particles)
+                )
+        normal, sphere = evidence(runs["normal"]), evidence(runs["sphere"])
+        every = [run for both in runs.values() for run in both]
+        seconds = (
+            [run.provenance["seconds"] for run in every],
+            [run.evidence[0]["seconds"] for run in every],
+        )
+        spent = [f"{sum(part) / len(part):.0f} s" for part in seconds]
+        row = (str(d), told(normal), told(sphere), told(sphere - normal), *spent)
+        lines.append(f"| {' | '.join(row)} |")
+        console.print(lines[-1], markup=False, highlight=False)
+
+    tokens = ["DIR" if token == given.root else token for token in sys.argv[1:]]
+    command = f"python -m ppl_vae.experiments.benchmarks.spheres {shlex.join(tokens)}"
+    if part is not None:
+        part.write(f"`{command}`: {describe()}.\n\n" + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+r"""The command line."""
+
+from .main import COMMANDS, main
+
+__all__ = ["COMMANDS", "main"]

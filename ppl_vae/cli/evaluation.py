@@ -1,0 +1,98 @@
+r"""Commands that judge runs: evaluate, report, compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ArgumentParser
+
+from ..compare import groups, illustrate, print_table
+from ..run import load
+from .output import Counter, picture, told
+from .tokens import run_function
+
+
+def evaluate_command(tokens: list[str]) -> None:
+    r"""evaluate DIR: estimates log p(x) by importance weighting."""
+
+    def evaluate(
+        dir: str,
+        method: Literal["importance"] = "importance",
+        particles: int = 5000,
+        split: str = "test",
+        limit: int | None = None,
+        seed: int = 0,
+        weights: Literal["best", "last"] = "best",
+        memory: float = 0.5,
+        device: str = "auto",
+    ) -> None:
+        """Estimates log p(x) by importance weighting, and keeps the record in evidence.json.
+
+        Args:
+            dir: The folder of the run.
+            method: How the evidence is estimated.
+            particles: The number of draws for each datum.
+            split: train, validation or test.
+            limit: The number of data, drawn at random, to evaluate; all by default.
+            seed: The seed of all draws.
+            weights: The best checkpoint, or the last.
+            memory: The number of GiB that intermediate results may take.
+            device: auto, cuda, mps or cpu.
+        """
+        if memory <= 0:
+            raise ValueError(f"The memory must be positive, got {memory} GiB.")
+
+        run = load(dir, device=device, weights=weights)
+        total = len(run.batch(split, limit, seed)["index"])
+        record = run.evaluate(
+            split,
+            particles,
+            limit,
+            seed,
+            memory=int(memory * 2**30),
+            progress=Counter(total, "evaluated"),
+        )
+        print(json.dumps(record, indent=2))
+        print(told(record), file=sys.stderr)
+
+    run_function(evaluate, tokens)
+
+
+def report_command(tokens: list[str]) -> None:
+    r"""report DIR: writes the report of a run, one HTML file."""
+
+    def report(dir: str, device: str = "auto") -> None:
+        """Writes the report of a run, one HTML file, and its figures.
+
+        Args:
+            dir: The folder of the run.
+            device: auto, cuda, mps or cpu.
+        """
+        from ..report import write_report
+
+        run = load(dir, device=device)
+        for name, figure in run.figures().items():
+            picture(run, name, figure)
+        print(write_report(run))
+
+    run_function(report, tokens)
+
+
+def compare_command(tokens: list[str]) -> None:
+    r"""compare DIR...: ranks runs by log p(x); runs that differ in the seed alone are one group."""
+    parser = ArgumentParser(exit_on_error=False, prog="ppl-vae compare")
+    parser.add_argument("dirs", nargs="+", help="The folders of the runs, or folders of runs.")
+    parser.add_argument("--split", default="test", help="The split they were evaluated on.")
+    parser.add_argument("--out", default=None, help="An HTML file to write the comparison to.")
+    given = parser.parse_args(tokens)
+    found = groups(given.dirs, split=given.split)
+    print_table(found)
+
+    if given.out is not None:
+        from ..report import write_comparison
+
+        illustrate(found)
+        print(write_comparison(found, Path(given.out), title="Comparison"))

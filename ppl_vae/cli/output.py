@@ -1,0 +1,84 @@
+r"""Telling what a command did."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import plots
+from ..drawing.verdict import verdict
+from ..fit import judged
+from ..folder.atomic import write_arrays, write_bytes
+from ..legality import sentence_of
+from ..run import Run
+
+
+def save(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
+    write_arrays(path, arrays)
+    print(path)
+
+
+def picture(run: Run, name: str, figure: Any) -> None:
+    path = run.dir / "figures" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, plots.png(figure))
+    print(path)
+
+
+def done(run: Run) -> None:
+    best = max(run.history, key=judged)
+    elbo = best.get("validation_elbo", best.get("train_elbo"))
+    if elbo is not None:
+        # As evaluate tells it: of the raw data.
+        split = "validation" if "validation_elbo" in best else "train"
+        elbo += run.data.log_volumes(run.data[split].sites["x"]).mean().item()
+    told = "" if elbo is None else f": ELBO {elbo:.2f} nats per datum at epoch {best['epoch']:.0f}"
+    print(f"{run.dir}{told}. Next: ppl-vae evaluate {run.dir}")
+
+
+def told(record: dict[str, Any]) -> str:
+    error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
+    head = f"log p(x) = {record['log_evidence']:.2f}{error} nats per datum"
+    return f"{head} over {record['n']} data of {record['split']}. {verdict(record)[1]}"
+
+
+class Counter:
+    r"""Tells how many of the data are done: on a terminal in place, else every tenth."""
+
+    def __init__(self, total: int, verb: str) -> None:
+        self.total, self.verb, self.done = total, verb, 0
+
+    def __call__(self, n: int) -> None:
+        before, self.done = self.done, self.done + n
+        text = f"{self.verb} {self.done} of {self.total}"
+
+        if sys.stderr.isatty():
+            end = "\n" if self.done == self.total else ""
+            print(f"\r{text}", end=end, file=sys.stderr, flush=True)
+        elif 10 * self.done // self.total > 10 * before // self.total:
+            print(text, file=sys.stderr, flush=True)
+
+
+def tell(message: Warning | str, *_: Any) -> None:
+    # Where in Python it was issued is of no use here.
+    print(f"ppl-vae: warning: {message}", file=sys.stderr)
+
+
+def complain(error: BaseException) -> None:
+    text = sentence_of(error)
+
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename or 'a file'}: {error.strerror}."
+    if needed := re.match(r"the following arguments are required: (.*)", text):
+        text = f"An argument is missing: {needed.group(1)}; see --help."
+    if loose := re.match(r"unrecognized arguments: (.*)", text, re.IGNORECASE):
+        text = f"There is no place for {loose.group(1)!r}; see --help."
+    if key := re.match(r'Parser key "(\w+)":\s*(.*)', text, re.DOTALL):
+        text = f"Option --{key.group(1)}: {key.group(2)}".replace("typing.", "")
+
+    sentences = " ".join([text, *getattr(error, "__notes__", [])])
+    print(f"ppl-vae: {' '.join(sentences.split())}", file=sys.stderr)

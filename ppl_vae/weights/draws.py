@@ -1,0 +1,98 @@
+r"""What a guide may not draw a latent variable from, each with one sentence for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.distributions import Independent
+
+from ..distributions.measure import measure
+from .checks import Node, kind_name
+from .supports import kind_of, limits_of
+
+__all__ = ["check_draws"]
+
+
+def check_draws(p: Node, q: Node) -> None:
+    r"""Raises a ValueError if a guide draws a site where the model has no density for it.
+
+    A density over integers, one over real numbers and one on a surface, such as a sphere, make no
+    ratio; draws outside of the prior's support have the weight zero.
+
+    Arguments:
+        p: The site in the model.
+        q: The site in the guide, with its draws.
+    """
+    _check_exact(q)
+    kinds = [kind_of(node["fn"], q["value"]) for node in (p, q)]
+    known = None not in kinds
+
+    if known and kinds[0] != kinds[1] and {*kinds} != {"continuous", "surface"}:
+        raise ValueError(
+            f"Site {p['name']!r} is {kinds[0]} in the model, {kind_name(p['fn'])}, but {kinds[1]} "
+            f"in the guide, {kind_name(q['fn'])}; take a prior and a posterior of one kind."
+        )
+
+    _check_support(p, q)
+
+    if known and kinds[0] != kinds[1]:
+        raise ValueError(
+            f"The guide draws site {p['name']!r} from {kind_name(q['fn'])}, on a surface that is "
+            f"no more than a slice of the support of the model's {kind_name(p['fn'])}, so their "
+            "densities make no ratio; take a prior on that surface, such as one of the posterior's "
+            "family."
+        )
+    if known:
+        _check_measure(p, q)
+
+    _check_scored(p, q)
+
+
+def _check_exact(q: Node) -> None:
+    fn = q["fn"]
+
+    while fn is not None:
+        if getattr(fn, "estimated", False):
+            outer = q["fn"].base_dist if isinstance(q["fn"], Independent) else q["fn"]
+            raise ValueError(
+                f"The guide draws site {q['name']!r} from {type(outer).__name__}, the density of "
+                "which is an estimate, so that weights would be biased upwards; take a posterior "
+                "whose density is exact."
+            )
+        fn = getattr(fn, "base_dist", getattr(fn, "component_distribution", None))
+
+
+def _check_support(p: Node, q: Node) -> None:
+    support = getattr(p["fn"], "support", None)
+    inner, outer = limits_of(q["fn"]), limits_of(p["fn"])
+    # Draws far out may be too rare to be seen here.
+    exceeds = inner and outer and (inner[0] < outer[0] or inner[1] > outer[1])
+
+    if exceeds or (support is not None and not support.check(q["value"]).all()):
+        raise ValueError(
+            f"The guide draws site {p['name']!r} outside of the support of the model's "
+            f"{kind_name(p['fn'])}; take a posterior whose support is the prior's."
+        )
+
+
+def _check_measure(p: Node, q: Node) -> None:
+    names = [measure(node["fn"]) for node in (p, q)]
+
+    if names[0] != names[1]:
+        raise ValueError(
+            f"Site {p['name']!r} has a density with respect to {names[0]} in the model, "
+            f"{kind_name(p['fn'])}, but {names[1]} in the guide, {kind_name(q['fn'])}; take a "
+            "prior and a posterior of one measure."
+        )
+
+
+def _check_scored(p: Node, q: Node) -> None:
+    value: Any = q["value"]
+
+    try:
+        p["fn"].log_prob(value)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The model's {kind_name(p['fn'])} takes no draws of type {value.dtype}, which the "
+            f"guide draws site {p['name']!r} in; take a posterior of the prior's own family."
+        ) from error

@@ -1,0 +1,147 @@
+r"""Laws of the catalogue: what is legal runs, what is not is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from itertools import combinations, product
+
+import pytest
+import torch
+
+from ppl_vae.cli import main
+from ppl_vae.evaluation import log_evidence
+from ppl_vae.listing import KINDS, PLURAL, compose, listed, suited, verdict_of
+from ppl_vae.svi import SVI
+
+ROLES = tuple(PLURAL)
+CURES = ("take ", "Use ", "use ", "give ", "such as ")
+r"""What a sentence that tells what to do holds one of."""
+
+Choice = dict[str, str]
+
+
+@cache
+def names(role: str) -> tuple[str, ...]:
+    # Other tests have parts of their own.
+    parts = listed(PLURAL[role]).items()
+    return tuple(name for name, part in parts if part.__module__.startswith("ppl_vae."))
+
+
+@cache
+def reason(first: str, a: str, second: str, b: str) -> str:
+    r"""Why two parts do not go together, all others suited to them; nothing if they do."""
+    if "likelihood" in (first, second):
+        return ""  # it goes with all
+    parts = {first: listed(PLURAL[first])[a], second: listed(PLURAL[second])[b]}
+    return verdict_of(**suited(parts)).reason
+
+
+def fits(choice: Mapping[str, str]) -> bool:
+    return not any(
+        reason(first, choice[first], second, choice[second])
+        for first, second in combinations(ROLES, 2)
+        if first in choice and second in choice
+    )
+
+
+def cover() -> Iterator[Choice]:
+    r"""Combinations in which each legal pair of parts occurs."""
+    left = {
+        (first, a, second, b)
+        for first, second in combinations(ROLES, 2)
+        for a, b in product(names(first), names(second))
+        if not reason(first, a, second, b)
+    }
+
+    while left:
+        first, a, second, b = min(left)
+        choice = {first: a, second: b}
+        for role in ROLES:
+            if role not in choice:
+                fitting = [name for name in names(role) if fits({**choice, role: name})]
+                if not fitting:
+                    break
+                choice[role] = max(fitting, key=lambda name: gain(left, {**choice, role: name}))
+        left -= {(first, a, second, b), *pairs(choice)}
+        if len(choice) == len(ROLES):
+            yield choice
+
+
+def pairs(choice: Choice) -> set[tuple[str, str, str, str]]:
+    known = [role for role in ROLES if role in choice]
+    return {(r, choice[r], s, choice[s]) for r, s in combinations(known, 2)}
+
+
+def gain(left: set[tuple[str, str, str, str]], choice: Choice) -> int:
+    return len(left & pairs(choice))
+
+
+def walk(choice: Choice) -> None:
+    r"""Two steps of training and one evaluation."""
+    torch.manual_seed(0)
+    parts = {role: listed(PLURAL[role])[name] for role, name in choice.items()}
+    objective = parts.pop("objective")
+    model, guide, x = compose(**parts)
+    svi = SVI(model, guide, partial(torch.optim.Adam, lr=1e-3), objective(), compile="off")
+
+    for _ in range(2):
+        assert svi.step(x).isfinite(), choice
+    assert log_evidence(model, guide, x, particles=3, compile="off").log_evidence.isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pairwise_cover() -> None:
+    for choice in cover():
+        walk(choice)
+
+
+def test_refusals_are_sentences() -> None:
+    for first, second in combinations(ROLES, 2):
+        for a, b in product(names(first), names(second)):
+            if why := reason(first, a, second, b):
+                assert why.endswith(".") and len(why) < 400, why
+                assert any(word in why for word in CURES), why
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {entry["kind"] for entry in told} == set(KINDS)
+    assert all(entry["line"] for entry in told)
+    assert all(
+        entry["support"] and entry["reparameterized"] is not None
+        for entry in told
+        if entry["kind"] in ("priors", "families")
+    )
+
+
+def test_one_kind_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "priors"]) == 0
+    told = capsys.readouterr().out
+    assert "Vamp" in told and "Amortized" not in told
+    assert main(["list", "prior"]) == 2
+    assert "The catalogue has no 'prior'" in capsys.readouterr().err
+
+
+def test_legal_cells_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "guides", "--legal", "--json"]) == 0
+    cells = json.loads(capsys.readouterr().out)
+    judged = {(*cell["first"], *cell["second"]): cell for cell in cells}
+    cell = judged["guide", "BottomUp", "objective", "MeanFieldELBO"]
+
+    assert not cell["legal"] and cell["reason"].endswith("Use ELBO.")
+    assert judged["guide", "Ladder", "objective", "MeanFieldELBO"]["legal"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_every_prior_likelihood_and_posterior() -> None:
+    r"""The whole product, under the ELBO and the amortized guide."""
+    known = {"guide": "Amortized", "objective": "ELBO"}
+
+    for prior, posterior in product(names("prior"), names("posterior")):
+        if not reason("prior", prior, "posterior", posterior):
+            for likelihood in names("likelihood"):
+                walk({"prior": prior, "likelihood": likelihood, "posterior": posterior, **known})
