@@ -119,7 +119,8 @@ class Conditional(nn.Module):
                 f"{tuple(c.shape)}; reshape the data, or build it for that shape."
             )
 
-        if math.prod(lead[:-1]) > 1 and any(m.training or m.running_mean is None for m in self._norms):
+        mixing = any(norm.training or norm.running_mean is None for norm in self._norms)
+        if math.prod(lead[:-1]) > 1 and mixing:
             raise ValueError(
                 f"The network of Conditional holds BatchNorm, which would mix the particles of "
                 f"conditions {tuple(c.shape)} with the batch; take another normalization, such as "
