@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .modules import evaluating
 from .weights import Batch, Program, distributions, simulate
+from .weights.supports import kind_of
 
-__all__ = ["encode", "predict", "sample"]
+__all__ = ["encode", "movable", "predict", "sample"]
 
 
 def encode(guide: Program, batch: Batch, *, draws: int = 100) -> dict[str, dict[str, Tensor]]:
@@ -36,6 +37,16 @@ def encode(guide: Program, batch: Batch, *, draws: int = 100) -> dict[str, dict[
                 codes[name] = {"draw": value, "mean": mean, "scale": scale}
 
     return codes
+
+
+def movable(guide: Program, batch: Batch) -> set[str]:
+    r"""The latent sites whose elements may be moved one by one.
+
+    Counts, one-hot vectors and points of a sphere may not: they would leave their support.
+    """
+    with evaluating(guide):
+        sites = distributions(guide, batch).items()
+        return {name for name, (q, value, _) in sites if kind_of(q, value) == "continuous"}
 
 
 def predict(

@@ -135,7 +135,7 @@ ALLOWED: dict[str, set[str]] = {
     "listing.py": PYRO
     | LANGUAGE
     | {"ppl_vae.catalogue", "ppl_vae.legality", "ppl_vae.objectives", "rich"},
-    "folder/gallery.py": {"torch", "ppl_vae.plots"},
+    "folder/gallery.py": {"torch", "ppl_vae.plots", "ppl_vae.predict"},
     "compare.py": RUNS | {"rich"},
     "run.py": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
     "drawing/*": {"torch", "numpy", "matplotlib", "ppl_vae.fit", "ppl_vae.drawing"},

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import plots
+from ..predict import movable
 
 __all__ = ["figures", "pixel_range"]
 
@@ -78,7 +79,7 @@ def _latent(run: Any, batch: Any, split: str, pixels: dict[str, float]) -> dict[
     labels = None if labels is None else labels[batch["index"].cpu()]
     found = {"latent_space": plots.latent_space(z, labels, run.data.class_names)}
 
-    if len(codes) == 1 and code["mean"].ndim == 2:
+    if len(codes) == 1 and code["mean"].ndim == 2 and name in movable(run.guide, batch["x"]):
         found["traversal"] = _traversal(run, name, code["mean"], pixels)
 
     return found
