@@ -16,6 +16,7 @@ from torch.distributions import Beta, Dirichlet
 
 from ppl_vae.conditional import Conditional
 from ppl_vae.families import Family
+from ppl_vae.families.temperature import held
 from ppl_vae.program import Program
 
 __all__ = ["SemiAmortized"]
@@ -103,7 +104,7 @@ class SemiAmortized(Program):
                 f"SemiAmortized needs a positive rate and clip, got rate={rate} and clip={clip}."
             )
 
-        with torch.no_grad():
+        with torch.no_grad(), held(posterior):
             q = posterior.family(torch.zeros(posterior.family.param_shape))
         if not q.has_rsample:
             raise ValueError(
@@ -149,8 +150,10 @@ class SemiAmortized(Program):
         r"""Returns the parameters :math:`h_S`, with shape ``(n, *family.param_shape)``."""
         h = self.posterior.h(x)
 
-        for _ in range(self.steps):
-            h = h + self.rate * self._clipped(self._gradient(h, x, given))
+        # Temperatures fall with the draw that these steps are for, and the model's with its own.
+        with held(self.posterior, *self._model):
+            for _ in range(self.steps):
+                h = h + self.rate * self._clipped(self._gradient(h, x, given))
 
         return h
 
@@ -207,7 +210,7 @@ def _smooth(family: Family) -> bool:
     # Whether draws can be differentiated twice; those of Gamma and its kin cannot.
     h = torch.zeros(family.param_shape, requires_grad=True)
 
-    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]), held(family):
         q: Any = family(h)
         z = q.rsample()
         (first,) = torch.autograd.grad(z.square().sum(), h, create_graph=True)
@@ -216,10 +219,12 @@ def _smooth(family: Family) -> bool:
         except (NotImplementedError, RuntimeError):
             return False
 
-    while hasattr(q, "base_dist"):
-        q = q.base_dist
-    # For these torch gives a second derivative that lacks a term.
-    return not (getattr(q, "first_order", False) or isinstance(q, (Beta, Dirichlet)))
+    while q is not None:
+        # For these torch gives a second derivative that lacks a term.
+        if getattr(q, "first_order", False) or isinstance(q, (Beta, Dirichlet)):
+            return False
+        q = getattr(q, "base_dist", None)
+    return True
 
 
 def _log_prob(node: Mapping[str, Any]) -> Tensor:

@@ -2,6 +2,7 @@ r"""The variational auto-encoder with several layers of latent variables."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pyro
@@ -49,7 +50,8 @@ class Hierarchical(Program):
         exposure: The exposure of data that come without one; see :class:`~ppl_vae.models.VAE`.
 
     Raises:
-        ValueError: If a layer does not take the shape that the layer above it draws.
+        ValueError: If a layer does not take the shape that the layer above it draws, or the
+            exposure is not positive and finite.
     """
 
     def __init__(
@@ -60,6 +62,12 @@ class Hierarchical(Program):
         exposure: float | None = None,
     ) -> None:
         super().__init__()
+
+        if exposure is not None and not 0 < exposure < math.inf:
+            raise ValueError(
+                f"The exposure of Hierarchical must be positive and finite, got {exposure}."
+            )
+
         self.exposure = exposure
         self.prior = prior
         self.layers = nn.ModuleList(layers)

@@ -324,7 +324,13 @@ class Run:
             batch = self.batch("test")
         else:
             x = torch.as_tensor(x, device=self.device)
-            batch = {"x": x, **self._exposure(x, exposure)}
+            given = self._exposure(x, exposure)
+            if self.data.exposure is not None and not given:
+                raise ValueError(
+                    "The data of this run come with exposures, and log p(x) depends on them: give "
+                    "those of x, log_evidence(x, exposure=...)."
+                )
+            batch = {"x": x, **given}
 
         return log_evidence(self.model, self.guide, batch, **options)
 
@@ -358,7 +364,7 @@ class Run:
             "rows": _digest(batch["index"]),
             "seconds": time.perf_counter() - start,
             "device": str(self.device),
-            "base_measure": base_measure(self.model, {k: v[:1] for k, v in batch.items()}),
+            "base_measure": self._base_measure(batch),
         }
         # Fewer data are no repetition of all of them.
         key = ("method", "split", "particles", "n")
@@ -368,6 +374,11 @@ class Run:
         name = f"evidence-{split}-{len(evidence)}x{particles}.npz"
         write_arrays(self.dir / name, {**arrays, "index": batch["index"].cpu().numpy()})
         return record
+
+    def _base_measure(self, batch: Mapping[str, Tensor]) -> str:
+        name = base_measure(self.model, {k: v[:1] for k, v in batch.items()})
+        given = "exposure" in batch and "given" not in name
+        return f"{name} given the exposure" if given else name
 
     def encode(self, x: Tensor) -> dict[str, dict[str, Tensor]]:
         r"""The codes of data: by latent site, a draw and the posterior's mean and scale."""

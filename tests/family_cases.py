@@ -200,10 +200,10 @@ CASES: dict[str, Case] = {
     ),
     "NegativeBinomial": Case(NegativeBinomial, cells=counts(60), scales=True),
     "NegativeBinomial element": Case(
-        lambda shape: NegativeBinomial(shape, dispersion="element"), cells=counts(60)
+        lambda shape: NegativeBinomial(shape, concentration="element"), cells=counts(60)
     ),
     "NegativeBinomial fixed": Case(
-        lambda shape: NegativeBinomial(shape, dispersion=3.0), cells=counts(40)
+        lambda shape: NegativeBinomial(shape, concentration=3.0), cells=counts(40)
     ),
     "Normal": Case(Normal, scales=True, divergence=True),
     "Normal fixed": Case(lambda shape: Normal(shape, scale=0.3), divergence=True),
@@ -242,6 +242,13 @@ CASES: dict[str, Case] = {
     ),
     "Flow NAF": Case(
         lambda shape: Flow(shape, kind="NAF", hidden=(16,), context=3),
+        elements=False,
+        at_mean=False,
+        scales=True,
+        double=True,
+    ),
+    "Flow RealNVP": Case(
+        lambda shape: Flow(shape, kind="RealNVP", hidden=(16,), context=3),
         elements=False,
         at_mean=False,
         scales=True,

@@ -117,6 +117,7 @@ CASES: dict[str, Case] = {
     "Flow MAF": vectors(lambda shape: Flow(shape, kind="MAF", hidden=(16,))),
     "Flow NAF": vectors(lambda shape: Flow(shape, kind="NAF", hidden=(16,))),
     "Flow NICE": vectors(lambda shape: Flow(shape, kind="NICE", hidden=(16,))),
+    "Flow RealNVP": vectors(lambda shape: Flow(shape, kind="RealNVP", hidden=(16,))),
     "Flow NSF": vectors(lambda shape: Flow(shape, kind="NSF", hidden=(16,))),
     "GaussianMixture": Case(lambda shape: GaussianMixture(shape, components=3)),
     "GaussianMixture full": vectors(

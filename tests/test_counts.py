@@ -47,8 +47,8 @@ Constructor = Callable[[Sequence[int]], Family]
 EXPOSED: dict[str, Constructor] = {
     "Multinomial": Multinomial,
     "NegativeBinomial": NegativeBinomial,
-    "NegativeBinomial element": lambda shape: NegativeBinomial(shape, dispersion="element"),
-    "NegativeBinomial fixed": lambda shape: NegativeBinomial(shape, dispersion=3.0),
+    "NegativeBinomial element": lambda shape: NegativeBinomial(shape, concentration="element"),
+    "NegativeBinomial fixed": lambda shape: NegativeBinomial(shape, concentration=3.0),
     "Poisson": Poisson,
 }
 
@@ -103,14 +103,14 @@ def test_poisson_density() -> None:
 
 def test_negative_binomial_density() -> None:
     family = NegativeBinomial((3,)).double()
-    torch.nn.init.normal_(family.dispersion.rho)
+    torch.nn.init.normal_(family.concentration.rho)
     h = torch.randn(5, 1, 3, dtype=torch.float64)
     y = torch.tensor([0.0, 4.0, 90.0], dtype=torch.float64)
     e = torch.rand(5, dtype=torch.float64) * 30
 
     with torch.no_grad():
         mean = family(h).mean * e[:, None]
-        theta = family.dispersion((), h)
+        theta = family.concentration((), h)
         found = family(h, exposure=e).log_prob(y)
 
     exact = torch.as_tensor(stats.nbinom.logpmf(y, theta, theta / (theta + mean))).sum(-1)
@@ -245,9 +245,9 @@ REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {
     "beta": (lambda: Huber((3,), beta=0), "beta of Huber must be positive and at most 100"),
     "scale": (lambda: Huber((3,), scale=-1.0), "scale of Huber must be positive and finite"),
     "df": (lambda: StudentT((3,), df="five"), "df of StudentT is 'element', 'shared' or a number"),
-    "dispersion": (
-        lambda: NegativeBinomial((3,), dispersion=0.0),
-        "dispersion of NegativeBinomial must be positive and finite, got 0",
+    "fixed concentration": (
+        lambda: NegativeBinomial((3,), concentration=0.0),
+        "concentration of NegativeBinomial must be positive and finite, got 0",
     ),
     "concentration": (
         lambda: Gamma((3,), concentration_floor=2.0),
@@ -460,8 +460,8 @@ def run_of(table: Path, out: Path, *options: str) -> Run:
     "options",
     [
         ("--likelihood", "Poisson"),
-        ("--likelihood", "NegativeBinomial", "--likelihood.dispersion", "element"),
-        ("--likelihood", "NegativeBinomial", "--likelihood.dispersion", "2.5"),
+        ("--likelihood", "NegativeBinomial", "--likelihood.concentration", "element"),
+        ("--likelihood", "NegativeBinomial", "--likelihood.concentration", "2.5"),
         ("--likelihood", "Multinomial"),
     ],
 )
@@ -473,7 +473,9 @@ def test_run_with_totals(table: Path, tmp_path: Path, options: tuple[str, ...]) 
     table.unlink()
     run = load(tmp_path / "run")
 
-    assert np.isfinite(record["log_evidence"]) and record["base_measure"] == "counting"
+    given = "total" if "Multinomial" in options else "exposure"
+    assert np.isfinite(record["log_evidence"])
+    assert record["base_measure"] == f"counting given the {given}"
     assert run.encode(x)["z"]["mean"].shape == (len(x), 2)
     assert run.log_evidence(x, particles=10).log_evidence.shape == (len(x),)
     assert run.sample(3)[0].shape == (3, 4)

@@ -132,9 +132,9 @@ ALLOWED: dict[str, set[str]] = {
     "folder/freeze.py": {"torch", "ppl_vae.experiment", "ppl_vae.modules"},
     "folder/saver.py": ENGINE | FOLDERS,
     "fit_prior.py": RUNS | {"ppl_vae.modules", "ppl_vae.objectives"},
-    "listing.py": PYRO
+    "listing/*": PYRO
     | LANGUAGE
-    | {"ppl_vae.catalogue", "ppl_vae.legality", "ppl_vae.objectives", "rich"},
+    | {"ppl_vae.catalogue", "ppl_vae.legality", "ppl_vae.listing", "ppl_vae.objectives"},
     "folder/gallery.py": {"torch", "ppl_vae.plots", "ppl_vae.predict"},
     "compare.py": RUNS | {"rich"},
     "run.py": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -122,6 +123,29 @@ def test_goodness_of_fit(name: str, size: int) -> None:
             # A clone, lest a flow only repeats what it remembers of the draw.
             probs = p.log_prob(z.clone()).exp()
             assert auto_goodness_of_fit(z, probs, dim=d + case.dim) > LIMIT[d > 1]
+
+
+@pytest.mark.parametrize("family", [families.Planar, families.Sylvester, families.LowRankNormal])
+def test_every_element_of_a_learned_member_moves(family: Callable[..., Any]) -> None:
+    r"""At zero, parts of these have no gradient: they would stay normal and independent."""
+    prior = FamilyPrior((3,), family, learned=True)
+    prior().log_prob(torch.randn(50, 3)).sum().backward()
+
+    assert prior.h.grad is not None and (prior.h.grad != 0).all()
+
+
+def test_components_of_a_learned_mixture_part() -> None:
+    prior = FamilyPrior((2,), partial(families.Mixture, components=2), learned=True)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=0.1)
+    z = torch.cat([torch.randn(100, 2) / 4 + shift for shift in (-2.0, 2.0)])
+
+    for _ in range(100):
+        optimizer.zero_grad()
+        (-prior().log_prob(z).mean()).backward()
+        optimizer.step()
+
+    means = prior().component_distribution.mean.detach()
+    assert torch.dist(*means) > 2
 
 
 @priors
@@ -555,3 +579,8 @@ def normalizing() -> Conditional:
 def test_refusals(make: Callable[[], object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_a_power_without_integral_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"StudentT to the power 1/10 has no finite integral"):
+        Tempered((2,), StudentT, temperature=10.0)

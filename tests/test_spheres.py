@@ -393,6 +393,19 @@ def test_arguments_are_validated(name: str) -> None:
         LAWS[name](direction(3), torch.ones(()), validate_args=True).log_prob(torch.ones(3))
 
 
+@pytest.mark.parametrize("valid", [True, False])
+def test_expanded_ones_validate_too(valid: bool) -> None:
+    laws = [kind(direction(3), torch.ones(()), validate_args=valid) for kind in LAWS.values()]
+
+    for p in (*laws, SphericalUniform(3, validate_args=valid)):
+        wide = p.expand((2,))
+        if not valid:
+            wide.log_prob(torch.ones(3))
+            continue
+        with pytest.raises(ValueError, match="support"):
+            wide.log_prob(torch.ones(3))
+
+
 @sizes
 def test_uniform(d: int) -> None:
     p = SphericalUniform(d, torch.float64)

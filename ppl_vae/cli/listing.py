@@ -10,6 +10,7 @@ from .tokens import flag
 def list_command(tokens: list[str]) -> None:
     r"""list [KIND]: the experiments and the parts to make them of; --legal: which go together."""
     from .. import listing
+    from .tables import print_cells, print_entries
 
     json_ = flag(tokens, "--json")
     legal = flag(tokens, "--legal")
@@ -25,11 +26,11 @@ def list_command(tokens: list[str]) -> None:
         if json_:
             print(json.dumps([vars(cell) for cell in cells], indent=2))
         else:
-            listing.print_cells(cells)
+            print_cells(cells)
         return
 
     entries = [e for kind in kinds or listing.KINDS for e in listing.entries(kind)]
     if json_:
         print(json.dumps([vars(entry) for entry in entries], indent=2))
     else:
-        listing.print_entries(entries)
+        print_entries(entries)

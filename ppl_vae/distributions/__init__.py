@@ -9,8 +9,8 @@ from .discretized_logistic_mixture import DiscretizedLogisticMixture
 from .huber import Huber
 from .masked_elements import MaskedElements
 from .multinomial import Multinomial
+from .multivariate_normal import LowRankMultivariateNormal, MultivariateNormal
 from .negative_binomial import NegativeBinomial
-from .normal_divergence import kl_to_independent
 from .one_hot_categorical import OneHotCategorical
 from .poisson import Poisson
 from .power_spherical import PowerSpherical
@@ -30,8 +30,10 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Huber",
+    "LowRankMultivariateNormal",
     "MaskedElements",
     "Multinomial",
+    "MultivariateNormal",
     "NegativeBinomial",
     "OneHotCategorical",
     "Poisson",
@@ -43,5 +45,4 @@ __all__ = [
     "Truncated",
     "VonMisesFisher",
     "ZeroInflated",
-    "kl_to_independent",
 ]

@@ -40,11 +40,14 @@ class Autoregressive(dist.TorchDistribution):
     has_rsample = False
 
     def __init__(
-        self, conditionals: Callable[[Tensor], dist.TorchDistribution], start: Tensor
+        self,
+        conditionals: Callable[[Tensor], dist.TorchDistribution],
+        start: Tensor,
+        validate_args: bool | None = None,
     ) -> None:
         self.conditionals = conditionals
         self.start = start
-        super().__init__(start.shape[:-1], start.shape[-1:], validate_args=False)
+        super().__init__(start.shape[:-1], start.shape[-1:], validate_args=validate_args)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         with torch.no_grad():
@@ -55,9 +58,14 @@ class Autoregressive(dist.TorchDistribution):
             return y
 
     def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+
         shape = torch.broadcast_shapes(value.shape, self.start.shape)
         return self.conditionals(value.expand(shape)).log_prob(value).sum(-1)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Autoregressive:
         shape = torch.Size(batch_shape) + self.event_shape
-        return Autoregressive(self.conditionals, self.start.expand(shape))
+        new = Autoregressive(self.conditionals, self.start.expand(shape), validate_args=False)
+        new._validate_args = self._validate_args
+        return new

@@ -3,12 +3,16 @@ r"""Two bounds of a law: what they need, their support, and what lies between th
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pyro.distributions as dist
 from torch.distributions import constraints
 
 from .between import Between
 from .by_cdf import ByCdf
+from .by_log import ByLog, log_bound
+from .huber import Huber
+from .huber_tails import HuberTails
 from .symmetric import Symmetric
 from .tails import LaplaceTails, NormalTails
 
@@ -16,7 +20,7 @@ __all__ = ["between", "check_interval", "interval"]
 
 
 def between(base: dist.TorchDistribution, low: float, high: float) -> Between:
-    r"""Returns a law between two bounds: exact in the tails of normal and Laplace laws.
+    r"""Returns a law between two bounds: exact in the tails of all laws but those by their cdf.
 
     Arguments:
         base: The law, over single numbers, with a ``cdf``.
@@ -27,6 +31,12 @@ def between(base: dist.TorchDistribution, low: float, high: float) -> Between:
         return Symmetric(NormalTails(), base, low, high)
     if isinstance(base, dist.Laplace):
         return Symmetric(LaplaceTails(), base, low, high)
+    if isinstance(base, Huber):
+        return Symmetric(HuberTails(base.beta), base, low, high)
+    if isinstance(base, dist.LogNormal) and (low > 0 or high < math.inf):
+        normal: Any = base.base_dist
+        inner = between(normal, log_bound(low), log_bound(high))
+        return ByLog(base, inner, low, high)
 
     return ByCdf(base, low, high)
 

@@ -14,7 +14,11 @@ __all__ = ["ByCdf"]
 
 
 class ByCdf(Between):
-    r"""Any law that knows its cumulative distribution, as exact as that is."""
+    r"""Any law that knows its cumulative distribution, as exact as that is.
+
+    The mass between the bounds is a difference of probabilities. Where less is left of it than they
+    can tell, the law counts as if it had that much: densities are too small then, never too large.
+    """
 
     @property
     def like(self) -> Tensor:
@@ -28,7 +32,9 @@ class ByCdf(Between):
 
     def log_density(self, y: Tensor) -> Tensor:
         low, high = self._cdf()
-        return self.base.log_prob(y) - _log(high - low)
+        mass = high - low
+        # By more than two cumulative probabilities round off, lest a density exceeds the true one.
+        return self.base.log_prob(y) - (mass + 4 * torch.finfo(mass.dtype).eps).log()
 
     def quantile(self, u: Tensor) -> Tensor:
         low, high = self._cdf()

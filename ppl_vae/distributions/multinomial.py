@@ -65,6 +65,7 @@ class Multinomial(TorchDistribution):
         validate_args: Whether arguments and values are checked.
     """
 
+    measure = "counting given the total"
     arg_constraints: ClassVar[dict[str, Any]] = {
         "total_count": constraints.nonnegative_integer,
         "logits": constraints.real_vector,

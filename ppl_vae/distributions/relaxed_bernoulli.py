@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
+from . import ends
+
 __all__ = ["RelaxedBernoulli"]
 
 
@@ -20,8 +22,9 @@ class RelaxedBernoulli(TorchDistribution):
         \qquad \ell \sim \operatorname{Logistic}(0, 1)
 
     Pyro has it too, but bounds the probabilities of what it draws, not those of the density, which
-    is without a finite value from :math:`a = 89` on in single precision. Here both are exact for
-    all logits; draws that would round to zero or one are moved to the next number inside.
+    is without a finite value from :math:`a = 89` on in single precision. Here both are of the same
+    law for all logits. At the ends, closer to zero or one than numbers are told apart, all draws
+    are one number, whose density is the mean one there: see :mod:`~ppl_vae.distributions.ends`.
 
     Example:
         >>> p = RelaxedBernoulli(torch.tensor(0.5), torch.tensor([-1e6, 0.0, 1e6]))
@@ -55,23 +58,31 @@ class RelaxedBernoulli(TorchDistribution):
         info = torch.finfo(self.logits.dtype)
         # A logistic number is the difference of two Gumbel ones: precise in both tails.
         e, f = self.logits.new_empty(2, *shape).exponential_().clamp(min=info.tiny).log()
-        y = ((self.logits + e - f) / self.temperature).sigmoid()
-        return y.clamp(min=info.tiny, max=1 - info.eps / 2)
+        logit = (self.logits + e - f) / self.temperature
+        return ends.draw(logit, *self._log_ends(logit.dtype))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
 
-        tiny = torch.finfo(value.dtype).tiny
-        log, other = value.clamp(min=tiny).log(), (1 - value).clamp(min=tiny).log()
+        return ends.log_density(value, self._log_inside, *self._log_ends(value.dtype))
+
+    def _log_inside(self, value: Tensor) -> Tensor:
+        log, other = value.log(), (-value).log1p()
         difference = self.logits - self.temperature * (log - other)
-        jacobian = log + other
         # log of tau e^u / (1 + e^u)^2, the same for u and -u.
         density = -difference.abs() - 2 * F.softplus(-difference.abs())
-        return self.temperature.log() + density - jacobian
+        return self.temperature.log() + density - log - other
+
+    def _log_ends(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        first, last = ends.logits(dtype)
+        below = F.logsigmoid(self.temperature * first - self.logits)
+        return below, F.logsigmoid(self.logits - self.temperature * last)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> RelaxedBernoulli:
+        new = self._get_checked_instance(RelaxedBernoulli, _instance)
         shape = torch.Size(batch_shape)
-        return RelaxedBernoulli(
-            self.temperature.expand(shape), self.logits.expand(shape), validate_args=False
-        )
+        new.temperature, new.logits = self.temperature.expand(shape), self.logits.expand(shape)
+        super(RelaxedBernoulli, new).__init__(shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new

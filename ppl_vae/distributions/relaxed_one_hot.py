@@ -10,6 +10,8 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
+from .ends import ends
+
 __all__ = ["RelaxedOneHot"]
 
 
@@ -25,8 +27,16 @@ class RelaxedOneHot(TorchDistribution):
         {\sum_k e^{a_k} y_k^{-\tau}} .
 
     Pyro has it too, but its draws reach zero, where the density has no finite value, and leave the
-    simplex by rounding. Here elements more than :math:`87 \tau` below the largest, in units of
-    logits and in single precision, are raised to the smallest number that it holds.
+    simplex by rounding. Here all elements up to :math:`\ell = 2^{-103}` (in double precision,
+    :math:`2^{-970}`) count as one cell, to which :math:`71 \tau` in units of logits below the
+    largest lead. Draws are set to :math:`\ell` there, and the density is the mean one over the
+    cells of these elements: integrals of the above are in closed form,
+
+    .. math:: p(y) = \Gamma(n) \, \tau^{n - 1} \ell^{n - C} \, \prod_{c : y_c > \ell}
+        \frac{e^{a_c} y_c^{-\tau - 1}}{\sum_k e^{a_k} \max(y_k, \ell)^{-\tau}}
+
+    where :math:`n` elements are above :math:`\ell`. What that means for the ratios of densities,
+    and for gradients with respect to logits, :mod:`~ppl_vae.distributions.ends` tells.
 
     Example:
         >>> p = RelaxedOneHot(torch.tensor(0.5), torch.zeros(3))
@@ -61,24 +71,42 @@ class RelaxedOneHot(TorchDistribution):
         shape = self._extended_shape(torch.Size(sample_shape))
         tiny = torch.finfo(self.logits.dtype).tiny
         gumbel = -self.logits.new_empty(shape).exponential_().clamp(min=tiny).log()
-        y = ((self.logits + gumbel) / self.temperature.unsqueeze(-1)).softmax(-1)
+        log = ((self.logits + gumbel) / self.temperature.unsqueeze(-1)).log_softmax(-1)
         # Over thousands of categories, rounding alone would leave the simplex.
-        return (y / y.sum(-1, keepdim=True)).clamp(min=tiny)
+        y = log.exp() / log.exp().sum(-1, keepdim=True)
+        low, _ = ends(y.dtype)
+        rate = (-self._jump(y.detach().clamp(min=low))).exp().detach()
+        return torch.where(y > low, y, low + low * rate * (log - log.detach()))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
 
-        (size,) = self.event_shape
-        log = value.clamp(min=torch.finfo(value.dtype).tiny).log()
-        scores = (self.logits - self.temperature.unsqueeze(-1) * log).log_softmax(-1)
-        scale = math.lgamma(size) + (size - 1) * self.temperature.log()
-        return scale + (scores - log).sum(-1)
+        low, _ = ends(value.dtype)
+        above = value > low
+        log = value.clamp(min=low).log()
+        n = above.sum(-1).to(value.dtype)
+        scale = n.lgamma() + (n - 1) * self.temperature.log()
+        # Zero in value, as in `ends`.
+        moved = (value.detach() - value) / low * self._jump(value)
+        terms = torch.where(above, self._scores(log) - log, moved - math.log(low))
+        return scale + terms.sum(-1)
+
+    def _scores(self, log: Tensor) -> Tensor:
+        return (self.logits - self.temperature.unsqueeze(-1) * log).log_softmax(-1)
+
+    def _jump(self, value: Tensor) -> Tensor:
+        # By how much the log density jumps where an element enters its cell.
+        low, _ = ends(value.dtype)
+        n = (value > low).sum(-1, keepdim=True).to(value.dtype)
+        scores = self._scores(value.clamp(min=low).log())
+        return -scores - (n * self.temperature.unsqueeze(-1)).log()
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> RelaxedOneHot:
+        new = self._get_checked_instance(RelaxedOneHot, _instance)
         shape = torch.Size(batch_shape)
-        return RelaxedOneHot(
-            self.temperature.expand(shape),
-            self.logits.expand(shape + self.event_shape),
-            validate_args=False,
-        )
+        new.temperature = self.temperature.expand(shape)
+        new.logits = self.logits.expand(shape + self.event_shape)
+        super(RelaxedOneHot, new).__init__(shape, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new

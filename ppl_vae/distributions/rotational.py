@@ -154,11 +154,13 @@ class Rotational(TorchDistribution):
 
     def expand(self: R, batch_shape: Sequence[int], _instance: Any = None) -> R:
         shape = torch.Size(batch_shape)
-        return type(self)(
+        new = type(self)(
             self.loc.expand(shape + self.event_shape),
             self.concentration.expand(shape),
             validate_args=False,
         )
+        new._validate_args = self._validate_args
+        return new
 
     def _slope(self, t: Tensor, statistic: Tensor) -> Tensor:
         r"""Returns :math:`\partial t / \partial \kappa` at a draw."""

@@ -79,7 +79,9 @@ class SphericalUniform(TorchDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> SphericalUniform:
         (size,) = self.event_shape
-        return SphericalUniform(size, **self.kind, validate_args=False, batch_shape=batch_shape)
+        new = SphericalUniform(size, **self.kind, validate_args=False, batch_shape=batch_shape)
+        new._validate_args = self._validate_args
+        return new
 
 
 @register_kl(SphericalUniform, SphericalUniform)

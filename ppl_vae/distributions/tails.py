@@ -3,7 +3,8 @@ r"""Tails of symmetric laws, exact where probabilities themselves underflow.
 For a law with density :math:`f(z)`, symmetric about zero, and its tail :math:`S(a) = P(Z > a)`, all
 is told relative to the tail beyond some :math:`a \ge 0`, by a distance :math:`t \ge 0` from it.
 Neither numbers nor gradients cancel or overflow then, however far out :math:`a` lies; the gradient
-of `torch.special.log_ndtr` is wrong by a factor of six at :math:`z = -10^4` in single precision.
+of `torch.special.log_ndtr` is wrong by a factor of six at :math:`z = -10^4` in single precision,
+and that of the logarithm of `torch.special.erfcx` by more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+
+from .mills import log_mills, residual
 
 __all__ = ["LaplaceTails", "NormalTails", "Tails", "log1mexp"]
 
@@ -73,8 +76,8 @@ class Tails(ABC):
 
 
 class NormalTails(Tails):
-    r"""The tails of the standard normal law, by :math:`S(a) = e^{-a^2 / 2} \,
-    \mathrm{erfcx}(a / \sqrt{2}) / 2`.
+    r"""The tails of the standard normal law, by Mills' ratio :math:`m(a) = S(a) / f(a) =
+    \sqrt{\pi / 2} \, \mathrm{erfcx}(a / \sqrt{2})`.
 
     Example:
         >>> a, t = torch.tensor([0.0, 1e4]), torch.tensor([1.0, 1e-4])
@@ -83,7 +86,7 @@ class NormalTails(Tails):
     """
 
     def drop(self, a: Tensor, t: Tensor) -> Tensor:
-        return -t * (a + t / 2) + (_erfcx(a + t) / _erfcx(a)).log()
+        return -t * (a + t / 2) + log_mills(a + t) - log_mills(a)
 
     def undrop(self, a: Tensor, drop: Tensor) -> Tensor:
         # Where the drop were that of the density, t would be this: at least the true one. From
@@ -91,24 +94,15 @@ class NormalTails(Tails):
         t = -2 * drop / ((a**2 - 2 * drop).sqrt() + a).clamp(min=torch.finfo(a.dtype).tiny)
 
         for _ in range(8):
-            hazard = math.sqrt(2 / math.pi) / _erfcx(a + t)
-            t = (t + (self.drop(a, t) - drop) / hazard).clamp(min=0)
+            t = (t + (self.drop(a, t) - drop) * log_mills(a + t).exp()).clamp(min=0)
 
         return t
 
     def excess(self, a: Tensor, t: Tensor) -> Tensor:
-        return -t * (a + t / 2) + math.log(2 / math.pi) / 2 - _erfcx(a).log()
+        return -t * (a + t / 2) - log_mills(a)
 
     def residual(self, a: Tensor) -> Tensor:
-        near = math.sqrt(2 / math.pi) / _erfcx(a.clamp(max=8)) - a.clamp(max=8)
-        far = a.clamp(min=8)
-        fraction = far
-
-        # Laplace's continued fraction 1 / (a + 2 / (a + 3 / ...)), where the difference cancels.
-        for k in range(24, 1, -1):
-            fraction = far + k / fraction
-
-        return torch.where(a < 8, near, 1 / fraction)
+        return residual(a)
 
     def centre(self, z: Tensor) -> Tensor:
         return torch.erf(z / math.sqrt(2)) / 2
@@ -137,7 +131,3 @@ class LaplaceTails(Tails):
     def centre(self, z: Tensor) -> Tensor:
         left, right = torch.expm1(z.clamp(max=0)), -torch.expm1(-z.clamp(min=0))
         return torch.where(z < 0, left, right) / 2
-
-
-def _erfcx(a: Tensor) -> Tensor:
-    return torch.special.erfcx(a / math.sqrt(2))

@@ -21,8 +21,9 @@ class Truncated(TorchDistribution):
 
     .. math:: p(y) = \frac{p_0(y)}{P_0(a \le Y \le b)} \quad a \le y \le b
 
-    Normal and Laplace laws are exact however far out in a tail the bounds lie; other laws are as
-    exact as their ``cdf``. Draws are reparameterized, where the law has an ``icdf``.
+    Normal, Laplace, Huber and LogNormal laws are exact however far out in a tail the bounds lie;
+    other laws are as exact as their ``cdf``: where it tells no mass between the bounds, densities
+    are too small, never too large. Draws are reparameterized, where the law has an ``icdf``.
 
     Example:
         >>> import pyro.distributions as dist
@@ -42,6 +43,8 @@ class Truncated(TorchDistribution):
         ValueError: If the law is over vectors, or the bounds are not in order, or both infinite.
     """
 
+    first_order = True
+    r"""Draws have no second derivative: that of a quantile is taken with the density fixed."""
     arg_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init__(

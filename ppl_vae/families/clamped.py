@@ -21,8 +21,9 @@ class Clamped(Bounds):
         \end{cases}
 
     It is a density with respect to Lebesgue measure and a unit mass at each bound, so its
-    log-likelihoods stand beside those of the same bounds alone. Normal and Laplace families are
-    exact however far their location is out of the bounds. Draws are not reparameterized.
+    log-likelihoods stand beside those of the same bounds alone. Normal, Laplace, Huber and
+    LogNormal families are exact however far their location is out of the bounds. Draws are not
+    reparameterized.
 
     Example:
         >>> import torch

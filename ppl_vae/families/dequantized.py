@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import pyro.distributions as dist
 import torch
+from pyro.distributions import Independent
 from torch import Tensor
 
 from ..distributions import dequantized
 from .base import Family
 from .normal import Normal
-from .wrapper import Builder
+from .wrapper import Builder, built
 
 __all__ = ["Dequantized"]
 
@@ -49,7 +50,7 @@ class Dequantized(Family):
 
     def __init__(self, event_shape: Sequence[int], family: Builder = Normal) -> None:
         super().__init__(event_shape)
-        self.family = family(self.event_shape)
+        self.family = built("Dequantized", family, self.event_shape)
         self.param_shape = self.family.param_shape
 
         with torch.no_grad():
@@ -63,7 +64,14 @@ class Dequantized(Family):
             )
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        return dequantized.Dequantized(self.family(h))
+        p = self.family(h)
+        dims = len(self.event_shape)
+
+        # Where elements are independent, their counts are.
+        if isinstance(p, Independent) and p.reinterpreted_batch_ndims == dims:
+            return dequantized.Dequantized(p.base_dist).to_event(dims)
+
+        return dequantized.Dequantized(p)
 
     def at_mean(self, mean: Tensor) -> Tensor:
         return self.family.at_mean(mean + 0.5)

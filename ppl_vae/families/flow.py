@@ -30,8 +30,8 @@ KINDS = ("MAF", "IAF", "NAF", "NICE", "NSF", "RealNVP")
 r"""The kinds of flows over real vectors, each invertible on all of them.
 
 ``"MAF"``: autoregressive, affine. ``"IAF"``: autoregressive, gated. ``"NAF"``: autoregressive, by
-mixtures of sigmoids. ``"NSF"``: autoregressive, by splines. ``"NICE"``, also ``"RealNVP"``: affine
-couplings, fast in both directions.
+mixtures of sigmoids. ``"NSF"``: autoregressive, by splines. ``"NICE"``: additive couplings and one
+scaling, ``"RealNVP"``: affine couplings, both fast in both directions.
 
 zuko's own NAF, UNAF, SOSPF and GF are not among them: zuko inverts them by bisection between -10
 and 10, outside of which draws and densities disagree by nats.

@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from ..distributions.multivariate_normal import MultivariateNormal
 from .base import Family, check_vector
 from .scale import bounded
 
@@ -58,7 +59,7 @@ class FullRankNormal(Family):
         scale_tril = torch.diag_embed(bounded(rho, self.floor, self.ceiling))
         i, j = self.rows
         scale_tril[..., i, j] = below
-        return dist.MultivariateNormal(loc, scale_tril=scale_tril)
+        return MultivariateNormal(loc, scale_tril=scale_tril)
 
     def at_mean(self, mean: Tensor) -> Tensor:
         h = super().at_mean(mean)

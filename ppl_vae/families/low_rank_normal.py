@@ -2,20 +2,23 @@ r"""The family of normal vectors with a covariance of low rank, and a diagonal."
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from ..distributions.multivariate_normal import LowRankMultivariateNormal
 from .base import Family, check_vector
 from .scale import bounded
 
 __all__ = ["LIMIT", "LowRankNormal"]
 
-LIMIT = 100.0
-r"""The largest element of the factor, in scales of the diagonal: a covariance so close to singular
-is still factorized in single precision."""
+LIMIT = 30.0
+r"""The largest length of a column of the factor, in scales of the diagonal, whatever its number of
+elements. The density is a difference of terms of the square of that: in single precision, this
+close to singular, it is still within a few hundredths of a nat for each column."""
 
 
 class LowRankNormal(Family):
@@ -24,9 +27,9 @@ class LowRankNormal(Family):
     .. math:: p_h(y) = \mathcal{N} \big( y \mid \mu,
         \operatorname{diag}(\sigma) (I + V V^\top) \operatorname{diag}(\sigma) \big)
 
-    where :math:`V` is a matrix of :math:`d` rows and :math:`r` columns with elements between -100
-    and 100: :math:`d (r + 2)` parameters in all, where :class:`~ppl_vae.families.FullRankNormal`
-    has :math:`d (d + 3) / 2`.
+    where :math:`V` is a matrix of :math:`d` rows and :math:`r` columns with elements within
+    :math:`\pm 30 / \sqrt{d}`: :math:`d (r + 2)` parameters in all, where
+    :class:`~ppl_vae.families.FullRankNormal` has :math:`d (d + 3) / 2`.
 
     Example:
         >>> family = LowRankNormal((8,), rank=2)
@@ -70,8 +73,9 @@ class LowRankNormal(Family):
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho, *columns = self.unbind(h)
         scale = bounded(rho, self.floor, self.ceiling)
-        factor = LIMIT * (torch.stack(columns, dim=-1) / LIMIT).tanh()
-        return dist.LowRankMultivariateNormal(loc, scale.unsqueeze(-1) * factor, scale.square())
+        limit = LIMIT / math.sqrt(self.event_shape[0])
+        factor = limit * (torch.stack(columns, dim=-1) / limit).tanh()
+        return LowRankMultivariateNormal(loc, scale.unsqueeze(-1) * factor, scale.square())
 
     def at_mean(self, mean: Tensor) -> Tensor:
         h = super().at_mean(mean)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .base import Family
 from .normal import Normal
-from .wrapper import Builder, check_given
+from .wrapper import Builder, built, check_given
 
 __all__ = ["Mixture"]
 
@@ -52,7 +52,7 @@ class Mixture(Family):
         if components < 1:
             raise ValueError(f"Mixture needs one component or more, got {components}.")
 
-        self.family = family(self.event_shape)
+        self.family = built("Mixture", family, self.event_shape)
         self.components = components
         self.param_shape = torch.Size([components * (1 + self.family.param_shape.numel())])
 

@@ -29,7 +29,7 @@ class NegativeBinomial(Family):
     larger it is, the closer are the counts to Poisson's.
 
     Example:
-        >>> family = NegativeBinomial((3,), dispersion=2.0)
+        >>> family = NegativeBinomial((3,), concentration=2.0)
         >>> p = family(torch.zeros(2, 1, 3), exposure=torch.tensor([1.0, 10.0]))
         >>> p.mean[:, 0], p.variance[:, 0]
         (tensor([ 1., 10.]), tensor([ 1.5000, 60.0000]))
@@ -40,34 +40,38 @@ class NegativeBinomial(Family):
 
     Arguments:
         event_shape: The shape of one draw.
-        dispersion: The inverse dispersion :math:`\theta`. ``"element"``: from :math:`h`, for each
-            element of each datum; ``"shared"``: one learned number for each element, the same for
-            all data, as genes have; a number: that one, fixed. Learned ones start at 1.
+        concentration: The concentration, or inverse dispersion, :math:`\theta`. ``"element"``:
+            from :math:`h`, for each element of each datum; ``"shared"``: one learned number for
+            each element, the same for all data, as genes have; a number: that one, fixed. Learned
+            ones start at 1.
         floor: The smallest rate, for an exposure of 1.
         ceiling: The largest rate, for an exposure of 1.
-        dispersion_floor: The smallest learned inverse dispersion.
-        dispersion_ceiling: The largest learned inverse dispersion.
+        concentration_floor: The smallest learned concentration.
+        concentration_ceiling: The largest learned concentration.
 
     Raises:
-        ValueError: If a fixed dispersion is not positive and finite, or bounds are not
+        ValueError: If a fixed concentration is not positive and finite, or bounds are not
             ``0 < floor < 1 < ceiling``.
     """
 
     def __init__(
         self,
         event_shape: Sequence[int],
-        dispersion: Choice = "shared",
+        concentration: Choice = "shared",
         floor: float = 1e-8,
         ceiling: float = 1e6,
-        dispersion_floor: float = 1e-3,
-        dispersion_ceiling: float = 1e3,
+        concentration_floor: float = 1e-3,
+        concentration_ceiling: float = 1e3,
     ) -> None:
-        super().__init__(event_shape, features=2 if dispersion == "element" else 1)
+        super().__init__(event_shape, features=2 if concentration == "element" else 1)
         self.floor = floor
         self.ceiling = ceiling
         bounded(torch.zeros(()), floor, ceiling)
-        name, bounds = "The dispersion of NegativeBinomial", (dispersion_floor, dispersion_ceiling)
-        self.dispersion = Positive(name, dispersion, *bounds, shape=self.event_shape)
+        name, bounds = (
+            "The concentration of NegativeBinomial",
+            (concentration_floor, concentration_ceiling),
+        )
+        self.concentration = Positive(name, concentration, *bounds, shape=self.event_shape)
 
     def forward(self, h: Tensor, exposure: Tensor | None = None) -> dist.TorchDistribution:
         r"""
@@ -76,7 +80,7 @@ class NegativeBinomial(Family):
             exposure: The exposures, with a shape that broadcasts to ``(*)``; 1 if None.
         """
         rho, *rest = self.unbind(h)
-        theta = self.dispersion(rest, rho)
+        theta = self.concentration(rest, rho)
         mean = exposed(bounded(rho, self.floor, self.ceiling), exposure, len(self.event_shape))
         return Distribution(mean, theta).to_event(len(self.event_shape))
 

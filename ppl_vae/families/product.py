@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..distributions import product
 from .base import Family, check_vector
 from .normal import Normal
-from .wrapper import Builder, check_given
+from .wrapper import Builder, built, check_given, takes
 
 __all__ = ["Product"]
 
@@ -55,7 +55,7 @@ class Product(Family):
                 f"Product needs a family for each of the {d} columns, got {len(families)}."
             )
 
-        self.families = nn.ModuleList([family(()) for family in families])
+        self.families = nn.ModuleList([built("Product", f, ()) for f in families])
         self.shapes = [family.param_shape for family in self.columns]
         self.param_shape = torch.Size([sum(shape.numel() for shape in self.shapes)])
 
@@ -68,12 +68,20 @@ class Product(Family):
         r"""
         Arguments:
             h: The unconstrained parameters, with shape ``(*, *param_shape)``.
-            given: What else the families of some columns take, such as an exposure.
+            given: What else the families of some columns take, such as an exposure; a column
+                that takes none, such as a length, needs none.
+
+        Raises:
+            ValueError: If no column takes what is given.
         """
+        check_given(self, given)
         parts = h.split([shape.numel() for shape in self.shapes], dim=-1)
         return product.Product(
             [
-                family(part.unflatten(-1, shape), **self._given(family, given))
+                family(
+                    part.unflatten(-1, shape),
+                    **{name: value for name, value in given.items() if takes(family, name)},
+                )
                 for family, part, shape in zip(self.columns, parts, self.shapes, strict=True)
             ]
         )
@@ -82,12 +90,3 @@ class Product(Family):
         means = mean.unbind()
         parts = [f.at_mean(m).flatten() for f, m in zip(self.columns, means, strict=True)]
         return torch.cat(parts)
-
-    @staticmethod
-    def _given(family: Family, given: dict[str, Any]) -> dict[str, Any]:
-        # A column that takes no exposure, such as a length, needs none.
-        try:
-            check_given(family, given)
-        except ValueError:
-            return {}
-        return given

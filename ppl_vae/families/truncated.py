@@ -15,8 +15,8 @@ class Truncated(Bounds):
 
     .. math:: p_h(y) = \prod_i \frac{p_{h_i}(y_i)}{P_{h_i}(a \le Y \le b)} \quad a \le y_i \le b
 
-    Draws are reparameterized, for families that know their ``icdf``. Normal and Laplace families
-    are exact however far their location is out of the bounds.
+    Draws are reparameterized, for families that know their ``icdf``. Normal, Laplace, Huber and
+    LogNormal families are exact however far their location is out of the bounds.
 
     Example:
         >>> import torch

@@ -9,7 +9,12 @@ from typing import Any
 import torch
 import zuko
 from torch import Tensor, nn
-from zuko.transforms import CouplingTransform
+from zuko.transforms import (
+    AdditiveTransform,
+    CouplingTransform,
+    DependentTransform,
+    MonotonicAffineTransform,
+)
 
 from .gated import GatedTransform
 from .sigmoidal import SigmoidalTransform
@@ -49,12 +54,33 @@ class Coupling(zuko.flows.coupling.GeneralCouplingTransform):
 
 
 def coupled(
+    features: int,
+    context: int,
+    transforms: int,
+    hidden_features: Sequence[int],
+    **univariate: Any,
+) -> nn.Module:
+    r"""Couplings, affine by default, of the even and the odd elements in turn."""
+    options = {"hidden_features": hidden_features, **univariate}
+    masks = [torch.arange(features) % 2 == i % 2 for i in range(transforms)]
+    layers = [Coupling(features, context, mask, **options) for mask in masks]
+    return zuko.lazy.LazyComposedTransform(*layers)
+
+
+def additive(
     features: int, context: int, transforms: int, hidden_features: Sequence[int]
 ) -> nn.Module:
-    r"""Affine couplings, of the even and the odd elements in turn."""
-    masks = [torch.arange(features) % 2 == i % 2 for i in range(transforms)]
-    layers = [Coupling(features, context, m, hidden_features=hidden_features) for m in masks]
-    return zuko.lazy.LazyComposedTransform(*layers)
+    r"""Additive couplings, which keep volumes, and one scaling of the elements."""
+    layers = coupled(
+        features, context, transforms, hidden_features, univariate=AdditiveTransform, shapes=[()]
+    )
+    zeros = torch.zeros(features), torch.zeros(features)
+    return zuko.lazy.LazyComposedTransform(layers, zuko.lazy.UnconditionalTransform(scaled, *zeros))
+
+
+def scaled(shift: Tensor, scale: Tensor) -> DependentTransform:
+    r"""An affine map of each element of a vector."""
+    return DependentTransform(MonotonicAffineTransform(shift, scale), 1)
 
 
 def autoregressive(
@@ -77,7 +103,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "MAF": autoregressive(),
     "IAF": autoregressive(univariate=GatedTransform, shapes=[(), ()]),
     "NAF": autoregressive(univariate=SigmoidalTransform, shapes=[(SIGMOIDS,)] * 3 + [()]),
-    "NICE": coupled,
+    "NICE": additive,
     "NSF": autoregressive(zuko.flows.NSF),
     "RealNVP": coupled,
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..families.base import Family
 from ..families.normal import Normal
-from ..families.wrapper import Builder
+from ..families.wrapper import Builder, built
 from .base import Prior
 
 __all__ = ["FamilyPrior"]
@@ -30,7 +30,7 @@ class FamilyPrior(Prior):
         event_shape: The shape of one draw.
         family: The family :math:`\{p_h\}` but for its shape: a class of families, or any function
             from a shape to a family.
-        learned: Whether :math:`h` is learned, or stays zero.
+        learned: Whether :math:`h` is learned, from a random start near zero, or stays zero.
 
     Raises:
         ValueError: If it is given anything but a shape and a builder of families.
@@ -48,8 +48,10 @@ class FamilyPrior(Prior):
             )
 
         super().__init__(event_shape)
-        self.family = family(self.event_shape)
-        self.hold("h", torch.zeros(self.family.param_shape), learned=learned)
+        self.family = built("FamilyPrior", family, self.event_shape)
+        h = torch.zeros(self.family.param_shape)
+        # Exactly at zero some parameters have no gradient: parts of flows, and equal components.
+        self.hold("h", 0.1 * torch.randn_like(h) if learned else h, learned=learned)
 
     def forward(self) -> dist.TorchDistribution:
         return self.family(self.h)

@@ -8,6 +8,7 @@ from typing import Any
 import pyro.distributions as dist
 from torch import distributions as torch_dist
 
+from ..distributions.multivariate_normal import LowRankMultivariateNormal, MultivariateNormal
 from ..distributions.one_hot_categorical import OneHotCategorical
 from ..distributions.rotational import Rotational
 from ..distributions.spherical_uniform import SphericalUniform
@@ -53,12 +54,12 @@ def _(p: torch_dist.Normal, temperature: float) -> dist.TorchDistribution:
 
 @tempered.register
 def _(p: torch_dist.MultivariateNormal, temperature: float) -> dist.TorchDistribution:
-    return dist.MultivariateNormal(p.loc, scale_tril=temperature**0.5 * p.scale_tril)
+    return MultivariateNormal(p.loc, scale_tril=temperature**0.5 * p.scale_tril)
 
 
 @tempered.register
 def _(p: torch_dist.LowRankMultivariateNormal, temperature: float) -> dist.TorchDistribution:
-    return dist.LowRankMultivariateNormal(
+    return LowRankMultivariateNormal(
         p.loc, temperature**0.5 * p.cov_factor, temperature * p.cov_diag
     )
 

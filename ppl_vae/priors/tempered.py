@@ -55,10 +55,28 @@ class Tempered(Prior):
 
         self.prior = prior(self.event_shape)
         self.temperature = temperature
+        self._check(self.prior)
 
     def attach(self, posterior: Any = None, data: Tensor | None = None) -> Prior:
         self.prior.attach(posterior, data)
         return self
+
+    def _check(self, prior: Prior) -> None:
+        try:
+            with dist.validation_enabled():
+                p = prior()
+        except ValueError:
+            return  # it has no posterior yet
+        try:
+            with dist.validation_enabled():
+                tempered(p, self.temperature)
+        except ValueError as error:
+            if "Expected parameter" not in str(error):
+                raise
+            raise ValueError(
+                f"The density of {type(prior).__name__} to the power 1/{self.temperature:g} has no "
+                "finite integral; take a temperature nearer to one."
+            ) from error
 
     def forward(self) -> dist.TorchDistribution:
         return tempered(self.prior(), self.temperature)

@@ -20,7 +20,7 @@ class Uniform(Prior):
     .. math:: p(z) = \prod_i \mathcal{U}(z_i \mid a, b)
 
     There is nothing to learn in it, for the density has no gradient in the bounds. The posterior
-    must stay between them, as a truncated one does.
+    must stay between them, both of which have a density, as a truncated one does.
 
     Example:
         >>> Uniform((8,), low=0, high=1)().event_shape
@@ -50,4 +50,6 @@ class Uniform(Prior):
         self.hold("high", torch.full(self.event_shape, float(high)))
 
     def forward(self) -> dist.TorchDistribution:
-        return dist.Uniform(self.low, self.high).to_event(len(self.event_shape))
+        # The density of torch's is zero at its upper end, which draws of a posterior round to.
+        high = self.high.nextafter(self.high.new_tensor(math.inf))
+        return dist.Uniform(self.low, high).to_event(len(self.event_shape))

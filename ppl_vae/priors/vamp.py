@@ -8,6 +8,7 @@ from typing import Any
 import pyro.distributions as dist
 from torch import Tensor, nn
 
+from ..families.temperature import held
 from .base import Prior
 from .rows import check_posterior, pick_rows
 
@@ -75,4 +76,7 @@ class Vamp(Prior):
         # alone would leave them there.
         inputs = self.inputs + (self.inputs.clamp(self.low, self.high) - self.inputs).detach()
         logits = inputs.new_zeros(self.components)
-        return dist.MixtureSameFamily(dist.Categorical(logits=logits), self.posterior(inputs))
+        # The guide asks the posterior too: a temperature falls once a step.
+        with held(self.posterior):
+            parts = self.posterior(inputs)
+        return dist.MixtureSameFamily(dist.Categorical(logits=logits), parts)

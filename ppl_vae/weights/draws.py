@@ -51,15 +51,20 @@ def check_draws(p: Node, q: Node) -> None:
 def _check_exact(q: Node) -> None:
     fn = q["fn"]
 
-    while fn is not None:
-        if getattr(fn, "estimated", False):
-            outer = q["fn"].base_dist if isinstance(q["fn"], Independent) else q["fn"]
-            raise ValueError(
-                f"The guide draws site {q['name']!r} from {type(outer).__name__}, the density of "
-                "which is an estimate, so that weights would be biased upwards; take a posterior "
-                "whose density is exact."
-            )
-        fn = getattr(fn, "base_dist", getattr(fn, "component_distribution", None))
+    if _estimated(fn):
+        outer = fn.base_dist if isinstance(fn, Independent) else fn
+        raise ValueError(
+            f"The guide draws site {q['name']!r} from {type(outer).__name__}, the density of "
+            "which is an estimate, so that weights would be biased upwards; take a posterior "
+            "whose density is exact."
+        )
+
+
+def _estimated(fn: Any) -> bool:
+    # A law tells so itself, or one of those that it is made of does.
+    inner = [getattr(fn, name, None) for name in ("base_dist", "component_distribution")]
+    parts = [*inner, *getattr(fn, "parts", ())]
+    return getattr(fn, "estimated", False) or any(_estimated(p) for p in parts if p is not None)
 
 
 def _check_support(p: Node, q: Node) -> None:

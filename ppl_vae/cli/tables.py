@@ -1,0 +1,55 @@
+r"""The catalogue as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..listing import Cell, Entry
+
+
+def wide_console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # A file or a pipe has no width that lines should be broken at.
+    return console if console.is_terminal else Console(width=160, highlight=False)
+
+
+def print_entries(found: Sequence[Entry]) -> None:
+    r"""Prints parts as tables, one for each kind."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = wide_console()
+    for kind in dict.fromkeys(entry.kind for entry in found):
+        table = Table(title=kind, title_justify="left", box=None, pad_edge=False)
+        laws = kind in ("priors", "families")
+        for head in ("name", "", *(("support", "reparameterized") if laws else ())):
+            table.add_column(head, no_wrap=head in ("name", "support"))
+        for entry in found:
+            if entry.kind == kind:
+                law = (entry.support or "", "yes" if entry.reparameterized else "no")
+                table.add_row(*map(escape, (entry.name, entry.line, *(law if laws else ()))))
+        console.print(table, "")
+
+
+def print_cells(cells: Sequence[Cell]) -> None:
+    r"""Prints, for each part, what it goes with."""
+    from rich.table import Table
+
+    console = wide_console()
+    for pair in dict.fromkeys((cell.first[0], cell.second[0]) for cell in cells):
+        here = [cell for cell in cells if (cell.first[0], cell.second[0]) == pair]
+        legal = sum(cell.legal for cell in here)
+        title = f"{pair[0]} and {pair[1]}: {legal} of {len(here)} pairs are legal"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        table.add_column(pair[0], no_wrap=True)
+        table.add_column(f"goes with as {pair[1]}")
+        for name in dict.fromkeys(cell.first[1] for cell in here):
+            row = [cell for cell in here if cell.first[1] == name]
+            names = [cell.second[1] for cell in row if cell.legal]
+            told = "all" if len(names) == len(row) else ", ".join(names) or "none"
+            table.add_row(name, told)
+        console.print(table, "")
+    console.print("--json tells why the others do not, and what to use instead.")

@@ -1,0 +1,96 @@
+r"""Which parts go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from ..families import Family, Normal
+from ..legality import Verdict, judge, sentence_of
+from ..objectives import ELBO, Objective
+from ..priors import FamilyPrior, Prior
+from .compose import compose
+from .entries import listed
+
+__all__ = ["PAIRS", "PLURAL", "Cell", "fitting_posterior", "legal_cells", "suited", "verdict_of"]
+
+PLURAL: Mapping[str, str] = {
+    "prior": "priors",
+    "likelihood": "families",
+    "posterior": "families",
+    "guide": "guides",
+    "objective": "objectives",
+}
+
+
+PAIRS = (
+    ("prior", "posterior"),
+    ("posterior", "objective"),
+    ("posterior", "guide"),
+    ("prior", "guide"),
+    ("guide", "objective"),
+)
+r"""The pairs that may refuse each other; a likelihood goes with all, if it fits the data."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    r"""A pair of parts, all others at their defaults, and whether it is legal."""
+
+    first: tuple[str, str]
+    r"""The kind and the name of one part."""
+    second: tuple[str, str]
+    legal: bool
+    reason: str
+
+
+def verdict_of(objective: Callable[[], Objective] = ELBO, **parts: Any) -> Verdict:
+    r"""Whether parts go together, all others at their defaults."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model, guide, x = compose(**parts)
+            return judge(model, guide, objective(), {"x": x})
+    except ValueError as error:
+        return Verdict(False, sentence_of(error))
+
+
+def legal_cells(kind: str | None = None) -> Iterator[Cell]:
+    r"""Judges the pairs of parts that may not go together.
+
+    What is paired with an objective or a guide has a prior, or a posterior, that it goes with.
+
+    Arguments:
+        kind: The kind of the one part; all pairs if None.
+    """
+    for first, second in PAIRS:
+        if kind is not None and kind not in (PLURAL[first], PLURAL[second]):
+            continue
+        for a, one in listed(PLURAL[first]).items():
+            for b, other in listed(PLURAL[second]).items():
+                verdict = verdict_of(**suited({first: one, second: other}))
+                yield Cell((first, a), (second, b), verdict.legal, verdict.reason)
+
+
+def suited(parts: Mapping[str, Any]) -> dict[str, Any]:
+    r"""Adds a prior to a posterior, or a posterior to a prior, that it goes with."""
+    parts = dict(parts)
+
+    if "posterior" in parts and "prior" not in parts:
+        posterior = parts["posterior"]
+        parts["prior"] = lambda shape: FamilyPrior(shape, posterior)
+    if "prior" in parts and "posterior" not in parts:
+        parts["posterior"] = fitting_posterior(parts["prior"])
+
+    return parts
+
+
+@cache
+def fitting_posterior(prior: Callable[[Sequence[int]], Prior]) -> Callable[[Sequence[int]], Family]:
+    known = [Normal, *listed("families").values()]
+    legal = (q for q in known if verdict_of(prior=prior, posterior=q).legal)
+    return next(legal, Normal)
