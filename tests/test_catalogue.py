@@ -65,6 +65,8 @@ def cover() -> Iterator[Choice]:
         for role in ROLES:
             if role not in choice:
                 fitting = [name for name in names(role) if fits({**choice, role: name})]
+                if role == "prior" and not fitting:
+                    continue  # but one of the posterior's own family, which walk adds
                 assert fitting, (choice, role)  # a legal pair is part of a whole
                 choice[role] = max(fitting, key=lambda name: gain(left, {**choice, role: name}))
         left -= pairs(choice)
@@ -85,7 +87,7 @@ def walk(choice: Choice) -> None:
     torch.manual_seed(0)
     parts = {role: listed(PLURAL[role])[name] for role, name in choice.items()}
     objective = parts.pop("objective")
-    model, guide, x = compose(**parts)
+    model, guide, x = compose(**suited(parts))
     svi = SVI(model, guide, partial(torch.optim.Adam, lr=1e-3), objective(), compile="off")
 
     for _ in range(2):

@@ -28,7 +28,7 @@ class HuberTails(Tails):
     Example:
         >>> a, t = torch.tensor([0.0, 1e4]), torch.tensor([1.0, 0.5])
         >>> HuberTails(torch.tensor(1.0)).drop(a, t)  # the second one is exponential
-        tensor([-1.0270, -0.5000])
+        tensor([-0.8799, -0.5000])
 
     Arguments:
         beta: Where the tails begin, in units of the scale.
