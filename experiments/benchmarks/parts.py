@@ -9,7 +9,6 @@ A run that is there already, whole, is not made again.
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -134,7 +133,8 @@ def main() -> None:
     # Networks this small gain little from a second thread.
     torch.set_num_threads(1)
     console = Console()
-    command = f"python -m ppl_vae.experiments.benchmarks.parts {shlex.join(sys.argv[1:])}".strip()
+    command = "python -m ppl_vae.experiments.benchmarks.parts"
+    command = f"{command} --seeds {given.seeds} --write README.md"
 
     for kind, variants in (("likelihoods", LIKELIHOODS), ("priors", priors())):
         text = table(variants, given.out / kind, given.seeds, console)
