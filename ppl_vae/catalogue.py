@@ -92,10 +92,15 @@ def base_of(hint: Any) -> type | None:
 
 
 def choices(base: type) -> dict[str, type]:
-    r"""The concrete public subclasses of a class, and itself, by name."""
+    r"""The concrete public subclasses of a class, and itself, by name.
+
+    A name that this library has is this library's, whatever others define.
+    """
+    every = [base, *_descendants(base)]
+    every.sort(key=lambda cls: cls.__module__.startswith("ppl_vae."))
     return {
         cls.__name__: cls
-        for cls in [base, *_descendants(base)]
+        for cls in every
         if not inspect.isabstract(cls) and not cls.__name__.startswith("_") and _offered(cls)
     }
 

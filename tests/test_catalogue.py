@@ -196,6 +196,13 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_a_name_of_the_library_is_the_library_s() -> None:
+    kept = listed("priors")["Vamp"]
+    other = type("Vamp", (kept,), {"__module__": "somebody.elses"})
+
+    assert listed("priors")["Vamp"] is kept is not other
+
+
 def test_one_kind_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "priors"]) == 0
     told = capsys.readouterr().out

@@ -44,6 +44,7 @@ def test_every_program_compiled(name: str) -> None:
 
 
 @compiler
+@pytest.mark.slow
 def test_the_optimizer_may_be_outside_of_the_graph() -> None:
     r"""Large programs and other optimizers update outside of the graph; clipping is inside."""
     svi = assert_compiled("linear", "ELBO", clip=0.5)
