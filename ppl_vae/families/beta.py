@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..distributions import ends
 from .base import Family
-from .scale import bounded, unbounded
+from .scale import bounded, check_bounds, unbounded
 
 __all__ = ["Beta"]
 
@@ -51,7 +51,7 @@ class Beta(Family):
         super().__init__(event_shape, features=2)
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         a, b = (bounded(rho, self.floor, self.ceiling) for rho in self.unbind(h))

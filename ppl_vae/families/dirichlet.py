@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .base import Family, check_vector
-from .scale import bounded, unbounded
+from .scale import bounded, check_bounds, unbounded
 
 __all__ = ["Dirichlet"]
 
@@ -55,7 +55,7 @@ class Dirichlet(Family):
         check_vector(self, least=2)
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         (rho,) = self.unbind(h)

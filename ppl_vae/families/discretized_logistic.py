@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..distributions import discretized_logistic as discretized
 from .base import Family
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["DiscretizedLogistic", "location_of"]
 
@@ -58,7 +58,7 @@ class DiscretizedLogistic(Family):
         self.levels = levels
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho = self.unbind(h)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..distributions import discretized_logistic_mixture as discretized
 from .base import Family
 from .discretized_logistic import location_of
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["DiscretizedLogisticMixture"]
 
@@ -82,7 +82,7 @@ class DiscretizedLogisticMixture(Family):
         self.ceiling = ceiling
         self.sizes = (components, components * C, components * C, components * C * (C - 1) // 2)
         self.param_shape = torch.Size([sum(self.sizes), *rest])
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         pixels = len(self.event_shape) - 1

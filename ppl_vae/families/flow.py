@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from .base import Family, check_vector
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["KINDS", "Flow", "FlowDistribution", "lazy_flow"]
 
@@ -168,7 +168,7 @@ class Flow(Family):
         self.context = context
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
         self.transform: Any = lazy_flow(kind, d, transforms, hidden, context)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..distributions.multivariate_normal import MultivariateNormal
 from .base import Family, check_vector
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["FullRankNormal"]
 
@@ -50,7 +50,7 @@ class FullRankNormal(Family):
         self.param_shape = torch.Size([d * (d + 3) // 2])
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
         self.register_buffer("rows", torch.tril_indices(d, d, -1), persistent=False)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from .base import Family
-from .scale import bounded, unbounded
+from .scale import bounded, check_bounds, unbounded
 
 __all__ = ["Gamma"]
 
@@ -25,6 +24,7 @@ class Gamma(Family):
     none: they are no data for it.
 
     Example:
+        >>> import torch
         >>> Gamma((3,))(torch.zeros(5, 2, 3)).event_shape
         torch.Size([3])
 
@@ -51,8 +51,8 @@ class Gamma(Family):
         super().__init__(event_shape, features=2)
         self.mean = floor, ceiling
         self.concentration = concentration_floor, concentration_ceiling
-        bounded(torch.zeros(()), *self.mean)
-        bounded(torch.zeros(()), *self.concentration)
+        check_bounds(*self.mean)
+        check_bounds(*self.concentration)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         m, a = self.unbind(h)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from .base import Family
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["Laplace"]
 
@@ -20,6 +19,7 @@ class Laplace(Family):
     .. math:: p_h(y) = \prod_i \frac{1}{2 b_i} \exp \left( - \frac{|y_i - \mu_i|}{b_i} \right)
 
     Example:
+        >>> import torch
         >>> Laplace((3,))(torch.zeros(5, 2, 3)).event_shape
         torch.Size([3])
 
@@ -38,7 +38,7 @@ class Laplace(Family):
         super().__init__(event_shape, features=2)
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho = self.unbind(h)

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from .base import Family
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["LogNormal"]
 
@@ -24,6 +23,7 @@ class LogNormal(Family):
     vanish nor overflow in single precision. Zeros are no draws of it.
 
     Example:
+        >>> import torch
         >>> LogNormal((3,))(torch.zeros(5, 2, 3)).event_shape
         torch.Size([3])
 
@@ -53,7 +53,7 @@ class LogNormal(Family):
         self.bound = bound
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho = self.unbind(h)

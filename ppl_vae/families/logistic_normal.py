@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..distributions.additive_logistic import AdditiveLogistic
 from .base import Family, check_vector
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["LogisticNormal"]
 
@@ -55,7 +55,7 @@ class LogisticNormal(Family):
         self.param_shape = torch.Size([2, check_vector(self, least=2) - 1])
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho = self.unbind(h)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..distributions.multivariate_normal import LowRankMultivariateNormal
 from .base import Family, check_vector
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["LIMIT", "LowRankNormal"]
 
@@ -68,7 +68,7 @@ class LowRankNormal(Family):
 
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho, *columns = self.unbind(h)

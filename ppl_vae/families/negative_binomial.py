@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from ..distributions.negative_binomial import NegativeBinomial as Distribution
 from .base import Family
 from .poisson import exposed
 from .positive import Choice, Positive
-from .scale import bounded, unbounded
+from .scale import bounded, check_bounds, unbounded
 
 __all__ = ["NegativeBinomial"]
 
@@ -29,6 +28,7 @@ class NegativeBinomial(Family):
     larger it is, the closer are the counts to Poisson's.
 
     Example:
+        >>> import torch
         >>> family = NegativeBinomial((3,), concentration=2.0)
         >>> p = family(torch.zeros(2, 1, 3), exposure=torch.tensor([1.0, 10.0]))
         >>> p.mean[:, 0], p.variance[:, 0]
@@ -66,7 +66,7 @@ class NegativeBinomial(Family):
         super().__init__(event_shape, features=2 if concentration == "element" else 1)
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
         name, bounds = (
             "The concentration of NegativeBinomial",
             (concentration_floor, concentration_ceiling),

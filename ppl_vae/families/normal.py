@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .base import Family
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["Normal"]
 
@@ -58,7 +58,7 @@ class Normal(Family):
         self.scale = scale
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
         if scale == "shared":
             self.rho = nn.Parameter(torch.zeros(()))

@@ -12,7 +12,7 @@ from .base import Family, check_vector
 from .flow import FlowDistribution
 from .layers import Layers
 from .planar_layer import PlanarLayer
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["Planar"]
 
@@ -69,7 +69,7 @@ class Planar(Family):
         self.param_shape = torch.Size([sum(self.sizes)])
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, rho, *rest = h.split(self.sizes, dim=-1)

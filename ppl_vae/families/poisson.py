@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..distributions.poisson import Poisson as Distribution
 from .base import Family
-from .scale import bounded, unbounded
+from .scale import bounded, check_bounds, unbounded
 
 __all__ = ["Poisson", "exposed"]
 
@@ -44,7 +44,7 @@ class Poisson(Family):
         super().__init__(event_shape, features=1)
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def forward(self, h: Tensor, exposure: Tensor | None = None) -> dist.TorchDistribution:
         r"""

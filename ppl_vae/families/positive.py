@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["Choice", "Positive"]
 
@@ -63,7 +63,7 @@ class Positive(nn.Module):
         self.ceiling = ceiling
         self.start = start
         self.least = least
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
         if choice == "shared":
             self.rho = nn.Parameter(torch.zeros(tuple(shape)))

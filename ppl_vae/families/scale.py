@@ -12,7 +12,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["bounded", "unbounded"]
+__all__ = ["bounded", "check_bounds", "unbounded"]
 
 
 def bounded(rho: Tensor, floor: float, ceiling: float) -> Tensor:

@@ -10,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 
 from .base import Family, check_vector
-from .scale import bounded, unbounded
+from .scale import bounded, check_bounds, unbounded
 
 __all__ = ["Spherical"]
 
@@ -46,7 +46,7 @@ class Spherical(Family):
         self.param_shape = torch.Size([check_vector(self, least=2) + 1])
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
 
     @abstractmethod
     def of(self, loc: Tensor, concentration: Tensor) -> TorchDistribution:

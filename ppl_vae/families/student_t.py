@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor
 
 from .base import Family
 from .positive import Choice, Positive
-from .scale import bounded
+from .scale import bounded, check_bounds
 
 __all__ = ["StudentT"]
 
@@ -59,7 +58,7 @@ class StudentT(Family):
         super().__init__(event_shape, features=3 if df == "element" else 2)
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
         # From 1 + 4 / 40 to 1 + 4 * 50, and 5 at zero.
         self.df = Positive("The df of StudentT", df, 1 / 40, 50.0, start=5.0, least=1.0)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from .base import Family, check_vector
 from .flow import FlowDistribution
 from .layers import SLOPE, Layers
-from .scale import bounded
+from .scale import bounded, check_bounds
 from .sylvester_layer import SylvesterLayer
 
 __all__ = ["Sylvester"]
@@ -80,7 +80,7 @@ class Sylvester(Family):
         self.param_shape = torch.Size([sum(self.sizes)])
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
         self.register_buffer("above", torch.triu_indices(d, d, 1), persistent=False)
         # Where the normals start: along the axes, lest they have length zero at h = 0.
         axes = torch.eye(d)[torch.arange(reflections) % d]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..distributions.autoregressive import Autoregressive as Vector
-from ..families.scale import bounded
+from ..families.scale import bounded, check_bounds
 from .base import Prior
 
 __all__ = ["Autoregressive"]
@@ -75,7 +75,7 @@ class Autoregressive(Prior):
         self.components = components
         self.floor = floor
         self.ceiling = ceiling
-        bounded(torch.zeros(()), floor, ceiling)
+        check_bounds(floor, ceiling)
         self.hold("start", torch.zeros(self.event_shape))
         # The network sees (1, z_1, ..., z_{d-1}): element i depends on the first i of these.
         seen = torch.ones(d, d, dtype=torch.bool).tril().repeat_interleave(3 * components, dim=0)

@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from ..families.scale import bounded
+from ..families.scale import bounded, check_bounds
 from .base import Prior
 from .rows import check_posterior, pick_rows
 
@@ -78,7 +78,7 @@ class Exemplar(Prior):
         self.ceiling = ceiling
         self.posterior: Any = None
         self.rho = nn.Parameter(torch.zeros(()))
-        bounded(self.rho, floor, ceiling)
+        check_bounds(floor, ceiling)
 
     def attach(self, posterior: Any = None, data: Tensor | None = None) -> Prior:
         rows = pick_rows("Exemplar", check_posterior(self, posterior, data), self.exemplars)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..families.full_rank_normal import FullRankNormal
-from ..families.scale import bounded
+from ..families.scale import bounded, check_bounds
 from .base import Prior
 
 __all__ = ["GaussianMixture"]
@@ -73,7 +73,7 @@ class GaussianMixture(Prior):
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(spread * torch.randn(components, *self.event_shape))
         self.rho = nn.Parameter(torch.zeros(components, *self.event_shape))
-        bounded(self.rho, floor, ceiling)
+        check_bounds(floor, ceiling)
 
         self.full: FullRankNormal | None = None
         if covariance == "full":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..families.scale import bounded
+from ..families.scale import bounded, check_bounds
 from .base import Prior
 
 __all__ = ["LocationScale"]
@@ -45,7 +45,7 @@ class LocationScale(Prior):
         self.ceiling = ceiling
         self.hold("loc", torch.zeros(self.event_shape), learned=learned)
         self.hold("rho", torch.zeros(self.event_shape), learned=learned)
-        bounded(self.rho, floor, ceiling)
+        check_bounds(floor, ceiling)
 
     @property
     def scale(self) -> Tensor:
