@@ -15,12 +15,12 @@ from torch import Tensor
 from ppl_vae.conditional import Conditional
 from ppl_vae.families import Family, Flow, Normal, Planar, Sylvester
 from ppl_vae.families.flow import KINDS
-from ppl_vae.families.gated import GatedTransform
-from ppl_vae.families.layers import SLOPE, sech2
-from ppl_vae.families.planar_layer import PlanarLayer
-from ppl_vae.families.root import solve
-from ppl_vae.families.sigmoidal import SigmoidalTransform
-from ppl_vae.families.sylvester_layer import SylvesterLayer
+from ppl_vae.families.flows.gated import GatedTransform
+from ppl_vae.families.flows.layers import SLOPE, sech2
+from ppl_vae.families.flows.planar_layer import PlanarLayer
+from ppl_vae.families.flows.root import solve
+from ppl_vae.families.flows.sigmoidal import SigmoidalTransform
+from ppl_vae.families.flows.sylvester_layer import SylvesterLayer
 from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE
 from ppl_vae.networks import mlp

@@ -19,7 +19,7 @@ from ppl_vae.distributions import Huber as HuberDistribution
 from ppl_vae.distributions import Multinomial as MultinomialDistribution
 from ppl_vae.distributions import NegativeBinomial as NegativeBinomialDistribution
 from ppl_vae.distributions import Poisson as PoissonDistribution
-from ppl_vae.distributions import ends
+from ppl_vae.distributions.numerics import ends
 from ppl_vae.families import (
     Beta,
     ContinuousBernoulli,

@@ -16,8 +16,9 @@ from torch.distributions import kl_divergence
 
 from ppl_vae import families
 from ppl_vae.conditional import Conditional
-from ppl_vae.distributions import AdditiveLogistic, RelaxedBernoulli, RelaxedOneHot, ends
+from ppl_vae.distributions import AdditiveLogistic, RelaxedBernoulli, RelaxedOneHot
 from ppl_vae.distributions.autoregressive import Autoregressive
+from ppl_vae.distributions.numerics import ends
 from ppl_vae.families import Bernoulli, Family
 from ppl_vae.families.low_rank_normal import LIMIT
 from ppl_vae.families.temperature import Temperature

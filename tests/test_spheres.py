@@ -17,9 +17,9 @@ from torch.distributions import kl_divergence, transform_to
 from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
 from ppl_vae.distributions import PowerSpherical, SphericalUniform, VonMisesFisher
-from ppl_vae.distributions.gamma_ratio import digamma_difference, lgamma_difference
-from ppl_vae.distributions.quadrature import legendre
-from ppl_vae.distributions.reflection import reflect
+from ppl_vae.distributions.numerics.gamma_ratio import digamma_difference, lgamma_difference
+from ppl_vae.distributions.numerics.quadrature import legendre
+from ppl_vae.distributions.numerics.reflection import reflect
 from ppl_vae.distributions.rotational import Rotational
 from ppl_vae.distributions.sphere import log_area, sphere
 from ppl_vae.evaluation import log_evidence

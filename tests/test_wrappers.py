@@ -27,8 +27,8 @@ from ppl_vae.distributions import MaskedElements
 from ppl_vae.distributions import Truncated as TruncatedLaw
 from ppl_vae.distributions import ZeroInflated as ZeroInflatedLaw
 from ppl_vae.distributions.absent import inside
-from ppl_vae.distributions.bounds import between
-from ppl_vae.distributions.mills import log_mills, residual
+from ppl_vae.distributions.intervals.bounds import between
+from ppl_vae.distributions.numerics.mills import log_mills, residual
 from ppl_vae.evaluation import log_evidence
 from ppl_vae.families import (
     Bernoulli,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.distributions.kl import register_kl
 
-from .cut_exponential import apart, log_normalizer, mean_of, variance_of
+from .numerics.cut_exponential import apart, log_normalizer, mean_of, variance_of
 
 __all__ = ["ContinuousBernoulli", "logits_of_mean"]
 

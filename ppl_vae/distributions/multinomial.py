@@ -10,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from .saddle import poisson_log_prob
+from .numerics.saddle import poisson_log_prob
 
 __all__ = ["CountsOfTotal", "Multinomial"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.distributions.utils import broadcast_all
 
-from .saddle import deviance, log_ratio, stirling_error
+from .numerics.saddle import deviance, log_ratio, stirling_error
 
 __all__ = ["NegativeBinomial"]
 
@@ -28,7 +28,7 @@ class NegativeBinomial(TorchDistribution):
     .. math:: \log p(y) = D(\theta + y, \theta + \mu) - D(y, \mu) + \delta(\theta + y)
         - \delta(\theta) - \delta(y) + \frac{1}{2} \log \frac{\theta}{2 \pi y (\theta + y)}
 
-    see :mod:`ppl_vae.distributions.saddle`.
+    see :mod:`ppl_vae.distributions.numerics.saddle`.
 
     Example:
         >>> import torch

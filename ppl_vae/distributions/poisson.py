@@ -5,13 +5,13 @@ from __future__ import annotations
 import pyro.distributions as dist
 from torch import Tensor
 
-from .saddle import poisson_log_prob
+from .numerics.saddle import poisson_log_prob
 
 __all__ = ["Poisson"]
 
 
 class Poisson(dist.Poisson):
-    r"""Pyro's distribution, with the density of :mod:`ppl_vae.distributions.saddle`.
+    r"""Pyro's distribution, with the density of :mod:`ppl_vae.distributions.numerics.saddle`.
 
     .. math:: p(y) = \frac{r^y}{y!} e^{-r}
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .gamma_ratio import digamma_difference, lgamma_difference
+from .numerics.gamma_ratio import digamma_difference, lgamma_difference
 from .rotational import Rotational
 
 __all__ = ["PowerSpherical"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from . import ends
+from .numerics import ends
 
 __all__ = ["RelaxedBernoulli"]
 
@@ -24,7 +24,8 @@ class RelaxedBernoulli(TorchDistribution):
     Pyro has it too, but bounds the probabilities of what it draws, not those of the density, which
     is without a finite value from :math:`a = 89` on in single precision. Here both are of the same
     law for all logits. At the ends, closer to zero or one than numbers are told apart, all draws
-    are one number, whose density is the mean one there: see :mod:`~ppl_vae.distributions.ends`.
+    are one number, whose density is the mean one there: see
+    :mod:`~ppl_vae.distributions.numerics.ends`.
 
     Example:
         >>> p = RelaxedBernoulli(torch.tensor(0.5), torch.tensor([-1e6, 0.0, 1e6]))

@@ -10,7 +10,7 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from .ends import ends
+from .numerics.ends import ends
 
 __all__ = ["RelaxedOneHot"]
 
@@ -36,7 +36,7 @@ class RelaxedOneHot(TorchDistribution):
         \frac{e^{a_c} y_c^{-\tau - 1}}{\sum_k e^{a_k} \max(y_k, \ell)^{-\tau}}
 
     where :math:`n` elements are above :math:`\ell`. What that means for the ratios of densities,
-    and for gradients with respect to logits, :mod:`~ppl_vae.distributions.ends` tells.
+    and for gradients with respect to logits, :mod:`~ppl_vae.distributions.numerics.ends` tells.
 
     Example:
         >>> p = RelaxedOneHot(torch.tensor(0.5), torch.zeros(3))

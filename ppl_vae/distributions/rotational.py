@@ -24,8 +24,8 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import register_kl
 
-from .angle import Grid, widest
-from .reflection import reflect
+from .numerics.angle import Grid, widest
+from .numerics.reflection import reflect
 from .sphere import log_area, sphere
 from .spherical_uniform import SphericalUniform
 

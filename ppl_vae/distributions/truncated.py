@@ -11,7 +11,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from .bounds import between, check_interval, interval
+from .intervals.bounds import between, check_interval, interval
 
 __all__ = ["Truncated"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
-from .angle import Grid, widest
+from .numerics.angle import Grid, widest
 from .rotational import Rotational
 from .sphere import log_area
 from .spherical_uniform import SphericalUniform

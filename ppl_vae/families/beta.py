@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from ..distributions import ends
+from ..distributions.numerics import ends
 from .base import Family
 from .scale import bounded, check_bounds, unbounded
 
@@ -27,8 +27,8 @@ class Beta(Family):
 
     At :math:`h = 0` it is uniform. At the ends, closer to zero or one than numbers are told apart,
     all draws are one number, and the density is the mean one there, also of exact zeros and ones:
-    see :mod:`~ppl_vae.distributions.ends`. Divergences in closed form are those of the law as it
-    is above; what two laws differ in beyond an end, no draw can tell.
+    see :mod:`~ppl_vae.distributions.numerics.ends`. Divergences in closed form are those of the law
+    as it is above; what two laws differ in beyond an end, no draw can tell.
 
     Example:
         >>> Beta((3,))(torch.zeros(5, 2, 3)).event_shape

@@ -103,7 +103,7 @@ def lazy_flow(
             f"transforms={transforms}, hidden={list(hidden)}, context={context}."
         )
 
-    from .zuko_flow import BUILDERS  # heavy, and needed by flows only
+    from .flows.zuko_flow import BUILDERS  # heavy, and needed by flows only
 
     return BUILDERS[kind](features, context, transforms, hidden)
 

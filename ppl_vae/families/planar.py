@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .base import Family, check_vector
 from .flow import FlowDistribution
-from .layers import Layers
-from .planar_layer import PlanarLayer
+from .flows.layers import Layers
+from .flows.planar_layer import PlanarLayer
 from .scale import bounded, check_bounds
 
 __all__ = ["Planar"]

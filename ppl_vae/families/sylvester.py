@@ -10,9 +10,9 @@ from torch import Tensor
 
 from .base import Family, check_vector
 from .flow import FlowDistribution
-from .layers import SLOPE, Layers
+from .flows.layers import SLOPE, Layers
+from .flows.sylvester_layer import SylvesterLayer
 from .scale import bounded, check_bounds
-from .sylvester_layer import SylvesterLayer
 
 __all__ = ["Sylvester"]
 

@@ -8,8 +8,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from ..numerics.tails import Tails, log1mexp
 from .between import Between
-from .tails import Tails, log1mexp
 
 __all__ = ["Symmetric"]
 

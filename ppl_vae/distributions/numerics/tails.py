@@ -35,7 +35,7 @@ class Tails(ABC):
     r"""The tails of a symmetric law.
 
     To write one for another law, subclass it with the five functions, and let
-    :func:`ppl_vae.distributions.bounds.between` know of it.
+    :func:`ppl_vae.distributions.intervals.bounds.between` know of it.
     """
 
     @abstractmethod

@@ -19,7 +19,8 @@ class Layer(ABC):
     r"""An invertible map :math:`y = f(x)` of vectors.
 
     To write a new one, compute both directions with the logarithm of their Jacobian's absolute
-    determinant. :func:`ppl_vae.families.root.solve` inverts what has no inverse in closed form.
+    determinant. What has no inverse in closed form,
+    :func:`ppl_vae.families.flows.root.solve` inverts.
     """
 
     @abstractmethod

@@ -8,13 +8,13 @@ from typing import Any
 import pyro.distributions as dist
 from torch.distributions import constraints
 
+from ..huber import Huber
+from ..numerics.huber_tails import HuberTails
+from ..numerics.tails import LaplaceTails, NormalTails
 from .between import Between
 from .by_cdf import ByCdf
 from .by_log import ByLog, log_bound
-from .huber import Huber
-from .huber_tails import HuberTails
 from .symmetric import Symmetric
-from .tails import LaplaceTails, NormalTails
 
 __all__ = ["between", "check_interval", "interval"]
 
