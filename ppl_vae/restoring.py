@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-__all__ = ["restoring"]
+__all__ = ["restoring", "shared_within"]
 
 
 @contextmanager
@@ -29,8 +29,10 @@ def restoring(tensors: Iterable[Tensor], devices: Iterable[torch.device] = ()) -
         devices: Devices whose random states are meant, besides those of the tensors. The states
             of the CPU, of :mod:`random` and of NumPy, if it is loaded, always are.
     """
-    old = {t: t.detach().clone() for t in tensors}
-    used = {t.device for t in old}.union(devices)
+    tensors = list(tensors)
+    # Nothing can be written into a tensor that shows one number in several places.
+    old = {t: t.detach().clone() for t in tensors if not shared_within(t)}
+    used = {t.device for t in tensors}.union(devices)
     python, numpy = random.getstate(), sys.modules.get("numpy")
     arrays = None if numpy is None else numpy.random.get_state()
 
@@ -44,3 +46,13 @@ def restoring(tensors: Iterable[Tensor], devices: Iterable[torch.device] = ()) -
             with torch.no_grad():
                 for t, value in old.items():
                     t.copy_(value)
+
+
+def shared_within(t: Tensor) -> bool:
+    r"""Whether a tensor shows one number in several places, as an expanded one does.
+
+    Example:
+        >>> shared_within(torch.zeros(1, 2).expand(3, 2)), shared_within(torch.zeros(3, 2))
+        (True, False)
+    """
+    return any(stride == 0 and size > 1 for size, stride in zip(t.shape, t.stride(), strict=True))

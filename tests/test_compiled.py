@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from program_cases import PROGRAMS
 from staging_cases import EVERY, adam, compiler, trained
-from test_weights import PROGRAMS
 from torch import Tensor
 
 from ppl_vae import staging
@@ -157,6 +157,30 @@ def test_a_compiled_step_that_is_not_finite_changes_nothing() -> None:
     assert all(state[i][k].equal(before[0][i][k]) for i in state for k in state[i])
     assert all(a.equal(b) for a, b in zip(svi.parameters.values(), before[1], strict=True))
     assert svi.run(feed, good)["loss"].isfinite().all()
+
+
+LAYOUTS = {
+    "columns": lambda x: torch.cat([x, x + 1], 1)[:, : x.shape[1]],
+    "transposed": lambda x: x.t().contiguous().t(),
+    "expanded": lambda x: x[:1].expand_as(x),
+}
+
+
+@compiler
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_batches_of_any_strides(layout: str) -> None:
+    model, guide, x = PROGRAMS["linear"]()
+    x = LAYOUTS[layout](x)
+    losses = []
+
+    for compile in "off", "inductor":
+        svi = SVI(*copy.deepcopy((model, guide)), adam, compile=compile)
+        svi.plan(1000, None, x)
+        torch.manual_seed(0)
+        losses.append(torch.stack([svi.step(x) for _ in range(3)]))
+        assert svi.reason is None
+
+    torch.testing.assert_close(*losses)
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from ..restoring import restoring
+from ..restoring import restoring, shared_within
 from .errors import StagingError
 
 __all__ = ["check_agreement", "other_batch"]
@@ -49,10 +49,23 @@ def check_agreement(
 
 
 def other_batch(inputs: Sequence[Tensor]) -> list[Tensor]:
-    r"""Another batch of the same shapes: the first half of the rows, each twice."""
+    r"""Another batch of the same shapes: the first half of the rows, each twice.
+
+    It has the same strides, which a compiled graph takes for granted. Tensors that show one number
+    in several places, as expanded ones do, stay as they are.
+    """
     n = max((len(t) for t in inputs if t.ndim), default=0)
     rows = torch.arange(n) // 2
-    return [t.index_select(0, rows.to(t.device)) if t.ndim and len(t) == n else t for t in inputs]
+    others = []
+
+    for t in inputs:
+        if t.ndim and len(t) == n and not shared_within(t):
+            other = torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device)
+            others.append(other.copy_(t[rows.to(t.device)]))
+        else:
+            others.append(t)
+
+    return others
 
 
 def _twice(
