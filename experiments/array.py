@@ -92,29 +92,30 @@ def experiment(
     )
     family = likelihood(data.event_shape)
     _check_missing(data, family)
-    # Standardized data are in a network's range already; counts and pixels are brought to it.
-    in_scale = 1.0 if data.scaling is not None else max(data.maximum, 1.0)
     q = Conditional(
         data.event_shape,
         posterior((latent,)),
         encoder,
-        in_scale=in_scale,
+        in_scale=_range(data),
         missing=data.missing,
     )
-    # The likelihood starts at the mean of the data, with an exposure at their rate.
-    mean = data.mean / (data.exposure or 1.0)
-    p = Conditional((latent,), family, decoder, mean=mean)
+    p = Conditional((latent,), family, decoder, mean=_start(data))
     model = VAE(prior((latent,)).attach(q, data.examples()), p, exposure=data.exposure)
-    return Experiment(
-        data=data,
-        model=model,
-        guide=guide(q).attach(model),
-        objective=objective,
-    )
+    return Experiment(data=data, model=model, guide=guide(q).attach(model), objective=objective)
 
 
 def _column(name: str | None) -> str | int | None:
     return int(name) if name is not None and name.lstrip("-").isdigit() else name
+
+
+def _range(data: Data) -> float:
+    # Standardized data are in a network's range already; counts and pixels are brought to it.
+    return 1.0 if data.scaling is not None else max(data.maximum, 1.0)
+
+
+def _start(data: Data) -> torch.Tensor:
+    # The likelihood starts at the mean of the data, with an exposure at their rate.
+    return data.mean / (data.exposure or 1.0)
 
 
 def _check_missing(data: Data, family: Family) -> None:

@@ -12,9 +12,9 @@ import pyro.distributions.transforms as transforms
 import pyro.infer
 import pytest
 import torch
+from program_cases import PROGRAMS
 from pyro.nn import PyroModule, PyroParam
 from test_svi import PAIRS
-from test_weights import PROGRAMS
 from torch import Tensor, nn
 
 from ppl_vae.objectives import ELBO, IWAE, LinearWarmup, MeanFieldELBO

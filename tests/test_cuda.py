@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_weights import PROGRAMS
+from program_cases import PROGRAMS
 from torch import Tensor, nn
 
 from ppl_vae.evaluation import log_evidence

@@ -9,9 +9,9 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from program_cases import PROGRAMS, n
 from pyro.infer.importance import psis_diagnostic
 from pyro.ops.stats import fit_generalized_pareto
-from test_weights import PROGRAMS, n
 from torch import Tensor, nn
 
 from ppl_vae.evaluation import Evidence, log_evidence

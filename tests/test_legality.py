@@ -9,7 +9,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from test_weights import PROGRAMS
+from program_cases import PROGRAMS
 from torch import Tensor
 
 from ppl_vae import families, guides, priors

@@ -9,10 +9,10 @@ import pyro
 import pyro.infer
 import pytest
 import torch
+from program_cases import PROGRAMS, n
 from pyro import poutine
 from pyro.infer.inspect import get_model_relations
 from pyro.ops.stats import effective_sample_size
-from test_weights import PROGRAMS, n
 from torch import Tensor
 
 from ppl_vae.models import Linear

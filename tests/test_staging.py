@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from program_cases import PROGRAMS
 from staging_cases import COVER, REST, adam, assert_bits, compiler
-from test_weights import PROGRAMS
 from torch import Tensor
 
 from ppl_vae import staging

@@ -14,8 +14,8 @@ import pyro.infer
 import pyro.optim
 import pytest
 import torch
+from program_cases import PROGRAMS
 from pyro.distributions import constraints
-from test_weights import PROGRAMS
 from torch import Tensor, nn
 
 from ppl_vae.evaluation import log_evidence

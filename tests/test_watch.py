@@ -14,8 +14,8 @@ import pyro.distributions as dist
 import pyro.infer
 import pytest
 import torch
+from program_cases import PROGRAMS
 from staging_cases import Custom, Normalized, Pair, adam, custom, graphs
-from test_weights import PROGRAMS
 from torch import Tensor, nn
 
 from ppl_vae.objectives import ELBO

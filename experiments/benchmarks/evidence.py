@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ppl_vae.evaluation import Evidence, log_evidence
-from ppl_vae.evaluation.evidence import BLOCK
+from ppl_vae.evaluation.blocks import BLOCK
 from ppl_vae.experiments.benchmarks.cases import CASES
 from ppl_vae.experiments.benchmarks.hand import gaussian, perceptron
 from ppl_vae.experiments.benchmarks.ours import programs

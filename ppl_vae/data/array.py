@@ -76,7 +76,26 @@ def array(
 
     origin = sources(file, train_file, validation_file, test_file, key, labels)
     shares = fractions(splits)
+    _check(scaling, binarization, exposure)
 
+    def load() -> dict[str, Split]:
+        place = None if exposure == "total" else exposure
+        rows = gather(origin, event_shape, allow_nan=allow_nan, exposure=place)
+
+        return partition(rows[""], shares, seed) if "" in rows else rows
+
+    return Data(
+        _name(file or train_file),
+        load,
+        binarization=binarization,
+        scale=SCALINGS[scaling],
+        seed=seed,
+        allow_nan=allow_nan,
+        totals=exposure == "total",
+    )
+
+
+def _check(scaling: str, binarization: str, exposure: str | int | None) -> None:
     if scaling not in SCALINGS:
         raise ValueError(f"unknown scaling {scaling!r}: there are {', '.join(SCALINGS)}.")
 
@@ -86,21 +105,6 @@ def array(
             f"'none', not {scaling!r} and {binarization!r}."
         )
 
-    place = None if exposure == "total" else exposure
 
-    def load() -> dict[str, Split]:
-        rows = gather(origin, event_shape, allow_nan=allow_nan, exposure=place)
-
-        return partition(rows[""], shares, seed) if "" in rows else rows
-
-    name = os.path.basename(os.path.normpath(file or train_file or "array"))
-
-    return Data(
-        name.split(".")[0],
-        load,
-        binarization=binarization,
-        scale=SCALINGS[scaling],
-        seed=seed,
-        allow_nan=allow_nan,
-        totals=exposure == "total",
-    )
+def _name(file: Path | None) -> str:
+    return os.path.basename(os.path.normpath(file or "array")).split(".")[0]

@@ -12,16 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .binarize import BINARIZATIONS, Sampler, bernoulli, binarize, probability
-from .compact import compact
-from .exposure import check_exposure, total, with_totals
+from .binarize import Sampler, bernoulli, probability
+from .exposure import total
+from .facts import Facts
+from .preparation import Preparation
 from .scaling import Affine
-from .split import Split, verify
+from .split import Split
 from .stored import FACTS, recall
 from .summary import describe, fingerprint
 
 
-class Data:
+class Data(Facts):
     r"""A data set with the splits `train` and, where there are any, `validation` and `test`.
 
     Nothing is loaded before it is asked for. The source's rows are checked, scaled, stored
@@ -72,9 +73,14 @@ class Data:
         allow_nan: bool = False,
         totals: bool = False,
     ) -> None:
-        if binarization not in BINARIZATIONS:
-            names = ", ".join(BINARIZATIONS)
-            raise ValueError(f"unknown binarization {binarization!r}: there are {names}.")
+        self._prepare = Preparation(
+            binarization=binarization,
+            scale=scale,
+            seed=seed,
+            sampler=sampler,
+            allow_nan=allow_nan,
+            totals=totals,
+        )
 
         if allow_nan and log_volume:
             raise ValueError(
@@ -82,24 +88,13 @@ class Data:
                 "of it is not known."
             )
 
-        if binarization != "none" and scale is not None:
-            raise ValueError("binary data has no scale: choose a scaling or a binarization.")
-
-        if totals and (binarization != "none" or scale is not None):
-            raise ValueError("totals are those of counts as they are: neither scale nor binarize.")
-
         self.name = name
         self.binarization = binarization
         self.protocol = protocol
 
         self._load = load
         self._log_volume = log_volume
-        self._scale = scale
         self._class_names = class_names
-        self._seed = seed
-        self._sampler = sampler
-        self._allow_nan = allow_nan
-        self._totals = totals
         self._stored = recall()
 
     @classmethod
@@ -151,21 +146,7 @@ class Data:
 
     @cached_property
     def _prepared(self) -> tuple[dict[str, Split], Affine | None]:
-        raw = self._read()
-        scaling = None
-
-        if self._totals:
-            raw = {k: with_totals(v) for k, v in raw.items()}
-
-        verify(self.name, raw, allow_nan=self._allow_nan)
-        check_exposure(self.name, raw)
-
-        if self._scale is not None:
-            scaling = self._scale(raw["train"].sites["x"])
-            raw = {k: v.replace(scaling(v.sites["x"])) for k, v in raw.items()}
-
-        splits = compact(raw)
-        splits = binarize(splits, self.binarization, seed=self._seed, sampler=self._sampler)
+        splits, scaling = self._prepare(self.name, self._read())
 
         if self._stored is not None and fingerprint(splits) != self._stored["hash"]:
             raise ValueError(
@@ -206,89 +187,10 @@ class Data:
 
         return facts
 
-    @property
-    def event_shape(self) -> torch.Size:
-        r"""The shape of one datum `x`."""
-
-        return torch.Size(self._facts["event_shape"])
-
-    @property
-    def mean(self) -> Tensor:
-        r"""The mean of `x` over the training split, in the units that the likelihood sees."""
-
-        return torch.tensor(self._facts["mean"], dtype=torch.float32).reshape(self.event_shape)
-
-    @property
-    def maximum(self) -> float:
-        r"""The largest training value of `x`, in the units that the likelihood sees."""
-
-        return float(self._facts["maximum"])
-
-    @property
-    def counts(self) -> dict[str, int]:
-        r"""The number of rows of each split."""
-
-        return dict(self._facts["counts"])
-
-    @property
-    def hash(self) -> str:
-        r"""See :func:`ppl_vae.data.summary.fingerprint`."""
-
-        return str(self._facts["hash"])
-
-    @property
-    def log_volume(self) -> float:
-        r"""The term :math:`\log p(\text{raw}) - \log p(x)`, in nats per complete datum."""
-
-        return float(self._facts["log_volume"])
-
-    def log_volumes(self, x: Tensor) -> Tensor:
-        r"""The term :math:`\log p(\text{raw}) - \log p(x)` of each row, in nats, float64.
-
-        A missing value (NaN) has no density, hence no term.
-        """
-
-        volumes = torch.full((len(x),), self.log_volume, dtype=torch.float64)
-
-        if self.scaling is None or not self.missing:
-            return volumes
-
-        complete = self.scaling.log_volume(torch.zeros_like(x[:1]))
-
-        return volumes + (self.scaling.log_volume(x) - complete).cpu()
-
-    @property
-    def missing(self) -> bool:
-        r"""Whether some values of `x` are missing (NaN), in any split."""
-
-        return bool(self._facts.get("missing"))
-
-    @property
-    def scaling(self) -> Affine | None:
-        r"""The scaling from raw data to `x`, if any."""
-
-        state = self._facts["scaling"]
-
-        return None if state is None else Affine.load(state)
-
-    @property
-    def class_names(self) -> list[str] | None:
-        r"""The names of the classes, if any."""
-
-        names = self._facts["class_names"]
-
-        return None if names is None else list(names)
-
-    @property
-    def exposure(self) -> float | None:
-        r"""The median exposure of the training split, if its rows have exposures."""
-
-        return self._facts.get("exposure")
-
     def exposure_of(self, x: Tensor) -> Tensor | None:
         r"""The exposures of rows of `x` that came without: their totals, where these are it."""
 
-        return total(x) if self._totals else None
+        return total(x) if self._prepare.totals else None
 
     def draw(
         self, sites: Mapping[str, Tensor], *, generator: torch.Generator | None = None

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,21 +25,13 @@ import torch
 from torch import Tensor
 
 from ..modules import evaluating, modules_of
-from ..staging import Staged, check_backend, choose
-from ..weights import Program, draw_guide, log_joint, log_weights, plate_depth
+from ..staging import check_backend
+from ..weights import Program, log_weights, plate_depth
+from .blocks import BLOCK, Draw, draw_weights, estimates, staged
 from .memory import bytes_per_row
-from .pareto import khat
+from .rows import Rows
 
 __all__ = ["Evidence", "log_evidence"]
-
-BLOCK = (100, 50)
-r"""Particles and data of a block, drawn together from one seed."""
-
-FEW = 50
-r"""The number of blocks below which programs are run as they are."""
-
-
-Draw = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -164,134 +156,50 @@ def log_evidence(
         ValueError: As :func:`~ppl_vae.weights.log_weights`, if there are no data or no particles,
             or if a site lies outside of the plate of the data.
     """
-    named = isinstance(batch, Mapping)
-    batch = batch if named else torch.as_tensor(batch)
-    sites: dict[str, Tensor] = dict(batch) if named else {"": batch}  # type: ignore[dict-item]
-    n = len(next(iter(sites.values()))) if sites else 0
+    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
+    home = next(iter(devices)) if len(devices) == 1 else None
+    rows = Rows(batch, home)
 
-    if n == 0:
+    if len(rows) == 0:
         raise ValueError("There are no data to evaluate; the batch is empty.")
     if particles < 1:
         raise ValueError(f"The number of particles must be positive, got {particles}.")
 
-    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
-    home = next(iter(devices)) if len(devices) == 1 else None
     check_backend(compile, home)
-
-    def rows(part: slice) -> Any:
-        # A block goes to the device of the programs; the data may stay where they are.
-        chosen = {name: t[part] if home is None else t[part].to(home) for name, t in sites.items()}
-        return chosen if named else chosen[""]
-
     cuda = [device for device in devices if device.type == "cuda"]
-    done: list[dict[str, Tensor]] = []
 
     with evaluating(model, guide), torch.random.fork_rng(devices=cuda):
-        budget = max(memory // bytes_per_row(model, guide, rows(slice(0, 1))), 1)
-        _check(model, guide, rows, n, min(budget, 1000))
-        depth = plate_depth(model, guide, rows(slice(0, 1)))
-        draw: Draw = partial(_draw, model, guide, depth=depth, budget=budget, vectorized=vectorized)
+        budget = max(memory // bytes_per_row(model, guide, rows[:1]), 1)
+        _check(model, guide, rows, min(budget, 1000))
+        depth = plate_depth(model, guide, rows[:1])
+        draw: Draw = partial(
+            draw_weights, model, guide, depth=depth, budget=budget, vectorized=vectorized
+        )
 
         with pyro.validation_enabled(False):
-            blocks = -(-n // BLOCK[1]) * -(-particles // BLOCK[0])
-            first = rows(slice(0, BLOCK[1])), min(BLOCK[0], particles)
-            draw = _staged(draw, (model, guide), compile, first, blocks)
+            blocks = -(-len(rows) // BLOCK[1]) * -(-particles // BLOCK[0])
+            first = rows[: BLOCK[1]], min(BLOCK[0], particles)
+            draw = staged(draw, (model, guide), compile, first, blocks)
+            found = _estimates(draw, rows, particles, seed, progress)
 
-            for i, start in enumerate(range(0, n, BLOCK[1])):
-                block = rows(slice(start, start + BLOCK[1]))
-                done.append(_block(draw, block, particles, (seed, i)))
-                if progress is not None:
-                    progress(min(BLOCK[1], n - start))
-
-    names = [f.name for f in fields(Evidence) if f.name != "particles"]
-    return Evidence(**{k: torch.cat([d[k] for d in done]) for k in names}, particles=particles)
+    return Evidence(**found, particles=particles)
 
 
-def _check(model: Program, guide: Program, rows: Callable[[slice], Any], n: int, size: int) -> None:
+def _check(model: Program, guide: Program, rows: Rows, size: int) -> None:
     # Every datum goes through every check once; afterwards they are off.
     with pyro.validation_enabled(True):
-        for start in range(0, n, size):
-            log_weights(model, guide, rows(slice(start, start + size))).log_weight  # noqa: B018
+        for start in range(0, len(rows), size):
+            log_weights(model, guide, rows[start : start + size]).log_weight  # noqa: B018
 
 
-def _staged(
-    draw: Draw,
-    programs: tuple[Program, Program],
-    compile: str,
-    first: tuple[Any, int],
-    blocks: int,
-) -> Draw:
-    # A few blocks are not worth a graph; the decision is one of numbers, never of a clock.
-    if compile == "off" or (compile == "auto" and blocks < FEW):
-        return draw
-
-    staged = Staged(draw, programs, backend="fx" if compile == "auto" else compile)
-
-    if compile == "auto":
-        entry = staged.entry(*first)
-        graph = None if entry is None else entry.graph
-        if graph is not None and (backend := choose([graph], blocks, graph.device)) != "fx":
-            staged = Staged(draw, programs, backend=backend)
-
-    return staged
-
-
-def _block(
-    draw: Draw,
-    batch: Any,
-    particles: int,
-    seeds: tuple[int, int],
+def _estimates(
+    draw: Draw, rows: Rows, particles: int, seed: int, progress: Callable[[int], None] | None
 ) -> dict[str, Tensor]:
-    parts = []
+    done: list[dict[str, Tensor]] = []
 
-    for k, start in enumerate(range(0, particles, BLOCK[0])):
-        torch.manual_seed(_mix(*seeds, k))
-        parts.append(draw(batch, min(BLOCK[0], particles - start)))
+    for i, start in enumerate(range(0, len(rows), BLOCK[1])):
+        done.append(estimates(draw, rows[start : start + BLOCK[1]], particles, (seed, i)))
+        if progress is not None:
+            progress(min(BLOCK[1], len(rows) - start))
 
-    # The sums are small and want double precision, which not every device has.
-    likelihood, prior, guide = (torch.cat(terms).cpu() for terms in zip(*parts, strict=True))
-    log_w = likelihood + prior - guide
-    log_p = log_w.logsumexp(0) - math.log(particles)
-    # The share of each draw in the sum of the weights.
-    share = log_w.double().softmax(0).square().sum(0)
-    return {
-        "log_evidence": log_p,
-        "standard_error": (share - 1 / particles).clamp(min=0).sqrt().to(log_p),
-        "elbo": log_w.mean(0),
-        "reconstruction": likelihood.mean(0),
-        "kl": (guide - prior).mean(0),
-        "ess": (1 / share).to(log_p),
-        "khat": khat(log_w),
-    }
-
-
-def _draw(
-    model: Program,
-    guide: Program,
-    batch: Any,
-    particles: int,
-    *,
-    depth: int,
-    budget: int,
-    vectorized: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    n = len(next(iter(batch.values())) if isinstance(batch, Mapping) else batch)
-
-    if not vectorized or particles * n <= budget:
-        weights = log_weights(model, guide, batch, particles, vectorized=vectorized, depth=depth)
-        return weights.likelihood, weights.prior, weights.guide
-
-    # The same draws, scored by the model a few particles at a time.
-    values, log_q = draw_guide(guide, batch, particles, depth=depth)
-    step = max(budget // n, 1)
-    parts = [
-        log_joint(model, batch, {k: v[i : i + step] for k, v in values.items()}, depth=depth)
-        for i in range(0, particles, step)
-    ]
-    likelihood, prior = (torch.cat(terms) for terms in zip(*parts, strict=True))
-    return likelihood, prior, log_q
-
-
-def _mix(seed: int, i: int, k: int) -> int:
-    # A seed for each block; the multipliers are primes, the product stays below 2 ** 63.
-    return (seed * 1_000_000_007 + i * 998_244_353 + k * 1_000_003 + 1) % (2**63 - 25)
+    return {name: torch.cat([part[name] for part in done]) for name in done[0]}

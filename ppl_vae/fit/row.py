@@ -1,0 +1,33 @@
+r"""The row of an epoch: its means, in nats per datum, and how it is judged."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["Row", "add", "judged"]
+
+Row = dict[str, float]
+
+
+def add(sums: dict[str, Tensor], n: int, /, **means: Tensor) -> None:
+    r"""Adds the means over some data to sums over all, without waiting for the device.
+
+    Arguments:
+        sums: The sums so far by name, which are changed.
+        n: The number of data.
+        means: Their means.
+    """
+    for name, mean in means.items():
+        total = sums.get(name)
+        mean = mean.detach() if mean.device.type == "mps" else mean.detach().double()
+        mean = n * mean.sum()
+        sums[name] = mean if total is None else total + mean
+
+
+def judged(row: Row) -> float:
+    r"""The number by which an epoch is judged: the validation ELBO, or the training one without."""
+    for name in ("validation_elbo", "validation_loss", "train_elbo", "train_loss"):
+        if name in row:
+            return row[name] if name.endswith("elbo") else -row[name]
+
+    raise ValueError(f"The row has no loss: {row}.")

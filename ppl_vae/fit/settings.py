@@ -1,0 +1,60 @@
+r"""The settings of a training, and whether they go together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..objectives import PyroObjective
+from ..objectives.base import Objective
+
+if TYPE_CHECKING:
+    from .training import Training
+
+__all__ = ["check_settings"]
+
+
+def check_settings(training: Training, warmup: int) -> None:
+    r"""Raises a ValueError unless the settings of a training go together.
+
+    Arguments:
+        training: The training, with its settings.
+        warmup: The number of epochs over which the KL weight rises.
+    """
+    _check_sizes(training)
+    _check_warmup(training, warmup)
+
+    if training.patience is not None and (training.patience < 1 or not training.validated):
+        raise ValueError(
+            "Early stopping needs a positive patience and a validation set; "
+            f"got patience={training.patience} and {training.data.counts}."
+        )
+
+
+def _check_sizes(training: Training) -> None:
+    for name in ("epochs", "batch_size"):
+        if getattr(training, name) < 1:
+            raise ValueError(f"{name} must be positive, got {getattr(training, name)}.")
+    if training.batch_size > training.size:
+        raise ValueError(
+            f"batch_size is {training.batch_size}, but the training set has only {training.size} "
+            "rows; take a smaller batch."
+        )
+
+
+def _check_warmup(training: Training, warmup: int) -> None:
+    objective: Objective = training.svi.objective
+
+    if warmup < 0:
+        raise ValueError(f"warmup must not be negative, got {warmup}.")
+    if warmup and isinstance(objective, PyroObjective):
+        raise ValueError("Objectives of Pyro have no KL weight to warm up; take one of ours.")
+    if warmup and objective.kl_weight != 1.0:
+        raise ValueError("Give either warmup or a kl_weight of the objective, not both.")
+
+    planned = training.epochs * training.steps_per_epoch
+    needed = warmup * training.steps_per_epoch or getattr(objective.kl_weight, "steps", 0)
+    if needed > planned:
+        raise ValueError(
+            f"The warm-up of the KL weight takes {needed} steps, but the training has only "
+            f"{planned}: it would never reach its end. Train longer, or warm up faster."
+        )

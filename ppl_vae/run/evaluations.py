@@ -1,0 +1,65 @@
+r"""Evaluations in the folder of a run: a record of each, and its numbers per datum."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..evaluation import Evidence
+from ..folder.atomic import write_arrays, write_json
+from ..weights import Program, base_measure
+
+__all__ = ["digest", "dimensions", "forget", "keep", "measure"]
+
+KEY = ("method", "split", "particles", "n")
+r"""What tells records apart: fewer data are no repetition of all of them."""
+
+
+def keep(
+    folder: Path,
+    records: Sequence[Mapping[str, Any]],
+    record: Mapping[str, Any],
+    evidence: Evidence,
+    index: Tensor,
+) -> None:
+    r"""Writes an evaluation; its record replaces its like.
+
+    Arguments:
+        folder: The folder of the run.
+        records: The records so far.
+        record: The new record.
+        evidence: The evidence that it is of.
+        index: The rows of the split that were evaluated, with shape ``(n,)``.
+    """
+    others = [r for r in records if any(r[k] != record[k] for k in KEY)]
+    write_json(folder / "evidence.json", [*others, record])
+    arrays = {k: v.cpu().numpy() for k, v in vars(evidence).items() if isinstance(v, Tensor)}
+    name = f"evidence-{record['split']}-{len(evidence)}x{record['particles']}.npz"
+    write_arrays(folder / name, {**arrays, "index": index.cpu().numpy()})
+
+
+def forget(folder: Path) -> None:
+    r"""Removes all evaluations, where training will replace the weights that they are of."""
+    for path in (folder / "evidence.json", *folder.glob("evidence-*.npz")):
+        path.unlink(missing_ok=True)
+
+
+def dimensions(x: Tensor) -> float:
+    r"""The mean number of dimensions of a datum; missing entries (NaN) are none."""
+    return x.isnan().logical_not().sum().item() / len(x)
+
+
+def digest(index: Tensor) -> str:
+    r"""What tells one choice of rows from another, as hexadecimal digits."""
+    return hashlib.sha256(index.cpu().numpy().tobytes()).hexdigest()[:16]
+
+
+def measure(model: Program, batch: Mapping[str, Tensor]) -> str:
+    r"""The base measure of the density that is evaluated, and what it is given."""
+    name = base_measure(model, {k: v[:1] for k, v in batch.items()})
+    given = "exposure" in batch and "given" not in name
+    return f"{name} given the exposure" if given else name

@@ -1,0 +1,102 @@
+r"""What the folder of a run records, as plain values."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+__all__ = ["Records"]
+
+KEYS = {"experiment": str, "seed": int, "options": dict, "files": dict}
+r"""What every configuration holds, by key."""
+
+
+class Records:
+    r"""The records in the folder of a run.
+
+    Arguments:
+        folder: The folder of the run.
+
+    Raises:
+        ValueError: If the folder is missing, or is not that of a run.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.dir = Path(folder)
+
+        if not self.dir.is_dir():
+            raise ValueError(f"There is no run folder {self.dir}.")
+        if not (self.dir / "config.yaml").is_file():
+            inner = sorted(str(path.parent) for path in self.dir.glob("*/config.yaml"))
+            which = f" It holds runs: name one of them, such as {inner[0]}." if inner else ""
+            raise ValueError(f"The folder {self.dir} is no run: it has no config.yaml.{which}")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        r"""The resolved configuration."""
+        path = self.dir / "config.yaml"
+
+        try:
+            config = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise ValueError(f"The file {path} is damaged: {error}.") from error
+
+        config = config if isinstance(config, dict) else {}
+        for key, kind in KEYS.items():
+            if not isinstance(config.get(key), kind):
+                raise ValueError(f"The file {path} is damaged or truncated: it lacks {key!r}.")
+
+        return {**{key: config[key] for key in KEYS}, "frozen": bool(config.get("frozen"))}
+
+    @cached_property
+    def data_summary(self) -> dict[str, Any]:
+        r"""What building needs of the data, and what identifies them."""
+        return self._json("data.json")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        r"""Versions, commit, device, and, once trained, seconds and parameters."""
+        return self._json("provenance.json")
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        r"""The rows of ``metrics.csv``."""
+        path = self.dir / "metrics.csv"
+        if not path.is_file():
+            return []
+
+        with path.open() as file:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+    @property
+    def evidence(self) -> list[dict[str, Any]]:
+        r"""The evaluations so far."""
+        return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []
+
+    def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
+        r"""The evaluation on a split with the most data, then the most particles, per datum."""
+        records = [r for r in self.evidence if r["split"] == split]
+        if not records:
+            return None
+
+        best = max(records, key=lambda r: (r["n"], r["particles"]))
+        path = self.dir / f"evidence-{split}-{best['n']}x{best['particles']}.npz"
+        if not path.is_file():
+            return None
+
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.dir / name).read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"The run {self.dir} is incomplete: {name} is missing or damaged ({error})."
+            ) from error

@@ -1,0 +1,149 @@
+r"""A run: training and evaluating the programs in its folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..evaluation import Evidence, log_evidence
+from ..fit import Training
+from ..folder import checkpoint
+from ..folder.gallery import figures
+from .evaluations import digest, dimensions, forget, keep, measure
+from .predictions import Predictions
+from .training import run_saving, training_of
+
+__all__ = ["Run", "load"]
+
+
+class Run(Predictions):
+    r"""A run in its folder, which need not be finished.
+
+    Data go in and out as the programs see them: as :meth:`batch` returns them, scaled where the
+    data set scales. :meth:`raw` undoes that.
+
+    Arguments:
+        folder: The folder of the run.
+        device: ``"auto"``, or a device of torch.
+        weights: ``"best"``, by validation ELBO, or ``"last"``.
+
+    Raises:
+        ValueError: If the folder is missing, incomplete or damaged.
+    """
+
+    def resume(self, *, progress: bool = True) -> None:
+        r"""Continues an interrupted training; the result equals that of an uninterrupted one.
+
+        It runs on the kind of device that it began on.
+
+        Raises:
+            Interrupted: If a signal asked to stop; the state is saved.
+            NonFiniteError: If the loss stops being finite; the last checkpoint is kept.
+            ValueError: If the run began on another kind of device.
+        """
+        path = self.dir / "checkpoints" / "last.safetensors"
+        content = checkpoint.read(path)
+        began = self.provenance["device"].partition(" ")[0].partition(":")[0]
+
+        if began != self.device.type:
+            raise ValueError(
+                f"The run {self.dir} began on {began}, and its random state is of that device; "
+                f"resume it there (--device {began}), or train it anew."
+            )
+
+        # Programs that were loaded are in evaluation mode: training starts from new ones.
+        self.__dict__.pop("experiment", None)
+        training = training_of(self.experiment, self.config["seed"], str(self.device), progress)
+        checkpoint.restore(training, content, path)
+
+        if training.epoch < training.epochs and not training.out_of_patience:
+            forget(self.dir)
+
+        self.follow(training)
+
+    def follow(self, training: Training) -> None:
+        r"""Runs a training with checkpoints; SIGINT and SIGTERM stop it after the current step."""
+        self.__dict__.pop("svi", None)
+        run_saving(training, self.dir, self.provenance)
+
+    def log_evidence(
+        self, x: Tensor | None = None, *, exposure: Tensor | None = None, **options: Any
+    ) -> Evidence:
+        r"""Estimates :math:`\log p(x)` of data, by default those of the test split.
+
+        Arguments:
+            x: The data, with shape ``(n, *x_shape)``.
+            exposure: Their exposures, with shape ``(n,)``, as for :meth:`reconstruct`.
+            options: The options of :func:`ppl_vae.evaluation.log_evidence`.
+        """
+        if x is None:
+            batch = self.batch("test")
+        else:
+            x = torch.as_tensor(x, device=self.device)
+            given = self._exposure(x, exposure)
+            if self.data.exposure is not None and not given:
+                raise ValueError(
+                    "The data of this run come with exposures, and log p(x) depends on them: give "
+                    "those of x, log_evidence(x, exposure=...)."
+                )
+            batch = {"x": x, **given}
+
+        return log_evidence(self.model, self.guide, batch, **options)
+
+    def evaluate(
+        self,
+        split: str = "test",
+        particles: int = 5000,
+        limit: int | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> dict[str, Any]:
+        r"""Estimates the evidence of a split and keeps the record, which replaces its like.
+
+        Returns:
+            The record: see :meth:`ppl_vae.evaluation.Evidence.summary`.
+        """
+        batch = self.batch(split, limit, seed)
+        start = time.perf_counter()
+        evidence = log_evidence(
+            self.model, self.guide, batch, particles=particles, seed=seed, **options
+        )
+        # Of the raw data.
+        evidence = evidence.shifted(self.data.log_volumes(batch["x"]))
+        record = {
+            "method": "importance",
+            "split": split,
+            **evidence.summary(dimensions(batch["x"])),
+            "seed": seed,
+            "weights": self.weights,
+            "rows": digest(batch["index"]),
+            "seconds": time.perf_counter() - start,
+            "device": str(self.device),
+            "base_measure": measure(self.model, batch),
+        }
+        keep(self.dir, self.evidence, record, evidence, batch["index"])
+        return record
+
+    def figures(self) -> dict[str, Any]:
+        r"""The figures of the report, by name; those that need absent data are left out."""
+        return figures(self)
+
+
+def load(folder: Path | str, *, device: str = "auto", weights: str = "best") -> Run:
+    r"""Loads a run, without its data; files of the user in it are executed.
+
+    Arguments:
+        folder: The folder of the run.
+        device: ``"auto"``, or a device of torch.
+        weights: ``"best"``, by validation ELBO, or ``"last"``.
+
+    Raises:
+        ValueError: If the folder is missing, incomplete or damaged.
+    """
+    run = Run(folder, device=device, weights=weights)
+    run.svi  # noqa: B018  fails now rather than later
+    return run
