@@ -9,15 +9,13 @@ from typing import Any, Self
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import Beta, Dirichlet
 
 from ppl_vae.conditional import Conditional
-from ppl_vae.families import Family
+from ppl_vae.families.second_order import second_order
 from ppl_vae.families.temperature import held
 from ppl_vae.program import Program
+from ppl_vae.weights import Arguments, SiteError, log_joint
 
 __all__ = ["SemiAmortized"]
 
@@ -75,7 +73,7 @@ class SemiAmortized(Program):
     Raises:
         ValueError: If the posterior is no conditional, or is not reparameterized; if an option is
             out of range; if the guide runs before :meth:`attach` gave it the model, or if that
-            draws other latent sites than ``z``.
+            draws other latent sites than ``z``, or is refused by :func:`ppl_vae.log_joint`.
     """
 
     def __init__(
@@ -85,39 +83,12 @@ class SemiAmortized(Program):
         rate: float = 0.01,
         particles: int = 1,
         clip: float = 5.0,
+        *,
         through: bool = True,
     ) -> None:
         super().__init__()
-
-        if not isinstance(posterior, Conditional):
-            raise ValueError(
-                "SemiAmortized refines the parameters of one Conditional of the data, got "
-                f"{type(posterior).__name__}; use another guide."
-            )
-        if steps < 0 or particles < 1:
-            raise ValueError(
-                "SemiAmortized needs no negative number of steps and one particle or more, got "
-                f"steps={steps} and particles={particles}."
-            )
-        if not (0 < rate < math.inf and clip > 0):
-            raise ValueError(
-                f"SemiAmortized needs a positive rate and clip, got rate={rate} and clip={clip}."
-            )
-
-        with torch.no_grad(), held(posterior):
-            q = posterior.family(torch.zeros(posterior.family.param_shape))
-        if not q.has_rsample:
-            raise ValueError(
-                "SemiAmortized follows gradients through draws, which those of "
-                f"{type(posterior.family).__name__} do not pass; take a reparameterized posterior."
-            )
-
-        if through and steps and not _smooth(posterior.family):
-            raise ValueError(
-                "SemiAmortized differentiates its steps once more, and the draws of "
-                f"{type(posterior.family).__name__} have no second derivative; give through=False."
-            )
-
+        _check_options(steps, rate, particles, clip)
+        _check_posterior(posterior, twice=through and steps > 0)
         self.posterior = posterior
         self.steps = steps
         self.rate = rate
@@ -179,23 +150,16 @@ class SemiAmortized(Program):
         if not self._model:
             raise ValueError("SemiAmortized has no model yet; call guide.attach(model) first.")
 
-        model = poutine.condition(self._model[0], data={"z": z})
-        trace = poutine.trace(model).get_trace(x, **given)
-        nodes: Mapping[str, Any] = {
-            name: node
-            for name, node in trace.nodes.items()
-            if node["type"] == "sample" and not site_is_subsample(node)
-        }
-        drawn = {name for name, node in nodes.items() if name == "z" or not node["is_observed"]}
-
-        if drawn != {"z"}:
+        try:
+            # Without the scale of a minibatch, which is not the business of one datum.
+            terms = log_joint(self._model[0], Arguments((x,), given), {"z": z.unsqueeze(0)})
+        except SiteError as error:
             raise ValueError(
                 "SemiAmortized is for models of one latent site, 'z'; this one draws "
-                f"{', '.join(map(repr, sorted(drawn))) or 'none'}."
-            )
+                f"{', '.join(map(repr, error.model_sites)) or 'none'}."
+            ) from error
 
-        # Masked, but without the scale of a minibatch, which is not the business of one datum.
-        return torch.stack([_log_prob(node) for node in nodes.values()]).sum()
+        return torch.stack(terms).sum()
 
     def _clipped(self, gradient: Tensor) -> Tensor:
         square = (gradient / self.clip).flatten(1).square().sum(1)
@@ -206,27 +170,36 @@ class SemiAmortized(Program):
         return f"steps={self.steps}, rate={self.rate}, through={self.through}"
 
 
-def _smooth(family: Family) -> bool:
-    # Whether draws can be differentiated twice; those of Gamma and its kin cannot.
-    h = torch.zeros(family.param_shape, requires_grad=True)
-
-    with torch.enable_grad(), torch.random.fork_rng(devices=[]), held(family):
-        q: Any = family(h)
-        z = q.rsample()
-        (first,) = torch.autograd.grad(z.square().sum(), h, create_graph=True)
-        try:
-            torch.autograd.grad(first.sum(), h, allow_unused=True)
-        except (NotImplementedError, RuntimeError):
-            return False
-
-    while q is not None:
-        # For these torch gives a second derivative that lacks a term.
-        if getattr(q, "first_order", False) or isinstance(q, (Beta, Dirichlet)):
-            return False
-        q = getattr(q, "base_dist", None)
-    return True
+def _check_options(steps: int, rate: float, particles: int, clip: float) -> None:
+    if steps < 0 or particles < 1:
+        raise ValueError(
+            "SemiAmortized needs no negative number of steps and one particle or more, got "
+            f"steps={steps} and particles={particles}."
+        )
+    if not (0 < rate < math.inf and clip > 0):
+        raise ValueError(
+            f"SemiAmortized needs a positive rate and clip, got rate={rate} and clip={clip}."
+        )
 
 
-def _log_prob(node: Mapping[str, Any]) -> Tensor:
-    log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
-    return torch.as_tensor(scale_and_mask(log_prob, mask=node["mask"])).sum()
+def _check_posterior(posterior: Conditional, *, twice: bool) -> None:
+    if not isinstance(posterior, Conditional):
+        raise ValueError(
+            "SemiAmortized refines the parameters of one Conditional of the data, got "
+            f"{type(posterior).__name__}; use another guide."
+        )
+
+    family = posterior.family
+    with torch.no_grad(), held(posterior):
+        q = family(torch.zeros(family.param_shape))
+
+    if not q.has_rsample:
+        raise ValueError(
+            "SemiAmortized follows gradients through draws, which those of "
+            f"{type(family).__name__} do not pass; take a reparameterized posterior."
+        )
+    if twice and not second_order(family):
+        raise ValueError(
+            "SemiAmortized differentiates its steps once more, and the draws of "
+            f"{type(family).__name__} have no second derivative; give through=False."
+        )

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 
 from ppl_vae.conditional import Conditional
 from ppl_vae.evaluation import log_evidence
-from ppl_vae.families import Bernoulli, Categorical, Family, FullRankNormal, Laplace, Normal
+from ppl_vae.families import (
+    Bernoulli,
+    Categorical,
+    Family,
+    FullRankNormal,
+    Gamma,
+    Laplace,
+    Normal,
+)
 from ppl_vae.families.merge import merged
 from ppl_vae.families.scale import unbounded
 from ppl_vae.guides import Amortized, BottomUp, Ladder, SemiAmortized
@@ -400,6 +408,35 @@ def test_masks_and_scales(float64: None) -> None:
     assert (moved["masked"] - moved[""]).abs().max() > 0.01
 
 
+def test_sums_out_what_the_model_enumerates(float64: None) -> None:
+    r"""A step is that under the model that has the mixture for its likelihood."""
+    centres = torch.randn(3, D)
+
+    def model(x: Tensor, enumerated: bool) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(d), 1.0).to_event(1))
+            weights = dist.Categorical(logits=torch.arange(3.0))
+            if enumerated:
+                y = pyro.sample("y", weights, infer={"enumerate": "parallel"})
+                law = dist.Normal(centres[y] + z.sum(-1, True), 1.0).to_event(1)
+            else:
+                parts = dist.Normal(centres + z.sum(-1)[:, None, None], 1.0).to_event(1)
+                law = dist.MixtureSameFamily(weights, parts)
+            pyro.sample("x", law, obs=x)
+
+    x = bits(5)
+    guide = SemiAmortized(posterior(), steps=1, rate=0.1)
+    refined = []
+
+    for enumerated in (True, False):
+        guide.attach(partial(model, enumerated=enumerated))
+        torch.manual_seed(1)
+        refined.append(guide.refined(x).detach())
+
+    torch.testing.assert_close(*refined, rtol=1e-10, atol=1e-10)
+    assert (refined[0] - guide.posterior.h(x)).abs().max() > 0.01
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -571,6 +608,13 @@ def test_pass_up_of_its_own(float64: None) -> None:
 
 # Refusals
 
+
+def other_site(x: Tensor) -> None:
+    with pyro.plate("data", len(x), dim=-1):
+        pyro.sample("w", dist.Normal(torch.zeros(d), 1.0).to_event(1))
+        pyro.sample("x", dist.Normal(torch.zeros(D), 1.0).to_event(1), obs=x)
+
+
 REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {
     "function": (lambda: SemiAmortized(lambda x: x), "one Conditional of the data, got function"),
     "list": (lambda: SemiAmortized([posterior()]), "Conditional of the data, got list"),
@@ -586,6 +630,14 @@ REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {
     "two sites": (
         lambda: SemiAmortized(posterior()).attach(ladder(3, 2)[0])(bits(3)),
         "one latent site, 'z'; this one draws 'z1', 'z2'",
+    ),
+    "another site": (
+        lambda: SemiAmortized(posterior()).attach(other_site)(bits(3)),
+        r"one latent site, 'z'; this one draws 'w'\.$",
+    ),
+    "gamma": (
+        lambda: SemiAmortized(Conditional((D,), Gamma((d,)), NET)),
+        "draws of Gamma have no second derivative; give through=False",
     ),
     "no layers": (lambda: Ladder([]), "Ladder needs one layer or more"),
     "one conditional": (lambda: Ladder(posterior()), "Ladder needs a list.*take Amortized"),

@@ -47,7 +47,7 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_weights_are_those_of_the_file(net: nn.Module, file: str, frozen: bool) -> None:
-    loaded = pretrained(file, mlp([8]), frozen)(*SHAPES)
+    loaded = pretrained(file, mlp([8]), frozen=frozen)(*SHAPES)
     x = torch.randn(5, 3)
 
     assert torch.equal(loaded(x), net(x))

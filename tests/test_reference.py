@@ -23,6 +23,7 @@ from ppl_vae.distributions.numerics import ends
 from ppl_vae.families import (
     Beta,
     ContinuousBernoulli,
+    Dirichlet,
     Family,
     Gamma,
     Huber,
@@ -290,6 +291,54 @@ def test_beta_at_the_ends(
     path = path[1::2].double()
     error = ((path.var(0) + score.var(0)) / (n / 2)).sqrt()
     assert ((path.mean(0) - score.mean(0)).abs() < 4 * error).all()
+
+
+@pytest.mark.parametrize(
+    "h",
+    [
+        (-8.0, -8.0),
+        (-8.0, 8.0),
+        (-8.0, 0.0, 8.0),
+        (8.0, 8.0, 8.0),
+        (-4.0, -2.0, 0.0, 2.0, 4.0),
+        (8.0, *[-8.0] * 9),
+    ],
+)
+def test_dirichlet_at_the_corners(h: tuple[float, ...]) -> None:
+    r"""In single precision, draws tell the divergence from the uniform law and its gradient.
+
+    Of their 31 z-scores one is above 4.5 once in 5000 seeds.
+    """
+    n, family = 50000, Dirichlet((len(h),))
+    at = torch.tensor(h).unsqueeze(0)
+    single = at.expand(n, -1, -1).clone().requires_grad_()
+    double = at.double().requires_grad_()
+    q, p = family(single), family(torch.zeros_like(at))
+    y = q.rsample()
+    found = q.log_prob(y) - p.log_prob(y)
+    (slope,) = torch.autograd.grad(found.sum(), single)
+    exact = kl_divergence(family(double), family(torch.zeros_like(double)))
+    (exact_slope,) = torch.autograd.grad(exact, double)
+
+    for values, truth in ((found.detach(), exact.detach()), (slope, exact_slope)):
+        values, truth = values.double().reshape(n, -1), truth.reshape(-1)
+        error = values.std(0) / n**0.5
+        assert values.isfinite().all() and ((values.mean(0) - truth).abs() < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("d", [2, 10, 100])
+@pytest.mark.parametrize("corners", [False, True])
+def test_dirichlet_of_unequal_concentrations(d: int, corners: bool) -> None:
+    family = Dirichlet((d,))
+    h = 16 * torch.rand(2000, 1, d) - 8
+    h = (8 * h.sign() if corners else h).requires_grad_()
+    q = family(h)
+    y = q.rsample()
+    log_prob = q.log_prob(y)
+    (slope,) = torch.autograd.grad(log_prob.sum(), h)
+
+    assert q.support.check(y).all() and (y > 0).all()
+    assert log_prob.isfinite().all() and slope.isfinite().all()
 
 
 # Counts in single precision

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import torch
-from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import constraints
 
-from .intervals.bounds import between, check_interval, interval
+from .intervals.bounded import Bounded
 
 __all__ = ["Clamped"]
 
 
-class Clamped(TorchDistribution):
+class Clamped(Bounded):
     r"""A law whose values beyond a bound are told as the bound.
 
     .. math::
@@ -49,25 +46,6 @@ class Clamped(TorchDistribution):
         ValueError: If the law is over vectors, or the bounds are not in order, or both infinite.
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}
-
-    def __init__(
-        self,
-        base_dist: TorchDistribution,
-        low: float = -math.inf,
-        high: float = math.inf,
-        validate_args: bool | None = None,
-    ) -> None:
-        check_interval("Clamped", base_dist, low, high)
-        self.base_dist = base_dist
-        self.low = low
-        self.high = high
-        super().__init__(base_dist.batch_shape, validate_args=validate_args)
-
-    @constraints.dependent_property(is_discrete=False, event_dim=0)
-    def support(self) -> constraints.Constraint:
-        return interval(self.low, self.high)
-
     @property
     def measure(self) -> str:
         r"""The measure that it is a density of."""
@@ -76,13 +54,13 @@ class Clamped(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return between(self.base_dist, self.low, self.high).clamped_mean()
+        return self.between().clamped_mean()
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
 
-        below, above = between(self.base_dist, self.low, self.high).log_ends()
+        below, above = self.between().log_ends()
         log_prob = self.base_dist.log_prob(value)
         log_prob = torch.where(value >= self.high, above, log_prob)
         return torch.where(value <= self.low, below, log_prob)
@@ -90,11 +68,3 @@ class Clamped(TorchDistribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         with torch.no_grad():
             return self.base_dist.sample(torch.Size(sample_shape)).clamp(self.low, self.high)
-
-    def expand(self, batch_shape: Sequence[int], _instance: Clamped | None = None) -> Clamped:
-        new = self._get_checked_instance(Clamped, _instance)
-        new.base_dist = self.base_dist.expand(torch.Size(batch_shape))
-        new.low, new.high = self.low, self.high
-        super(Clamped, new).__init__(new.base_dist.batch_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new

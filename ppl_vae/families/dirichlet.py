@@ -22,7 +22,8 @@ class Dirichlet(Family):
 
     a density with respect to the first :math:`d - 1` elements, uniform at :math:`h = 0`.
     Concentrations much below 0.1 put most of their mass where single precision holds no
-    numbers, and draws stop short of it.
+    numbers, and draws stop short of it: with a floor of 0.02 or less, the mean of importance
+    weights is no longer one, and bounds may come out too high.
 
     Example:
         >>> family = Dirichlet((3,))

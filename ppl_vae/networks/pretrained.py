@@ -45,6 +45,7 @@ class pretrained(Network):
         self,
         path: str,
         network: Network = mlp(),  # noqa: B008
+        *,
         frozen: bool = True,
         prefix: str = "",
     ) -> None:

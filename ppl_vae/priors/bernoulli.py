@@ -29,7 +29,7 @@ class Bernoulli(Prior):
 
     logits: Tensor
 
-    def __init__(self, event_shape: Sequence[int], learned: bool = False) -> None:
+    def __init__(self, event_shape: Sequence[int], *, learned: bool = False) -> None:
         super().__init__(event_shape)
         self.hold("logits", torch.zeros(self.event_shape), learned=learned)
 

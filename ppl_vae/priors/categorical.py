@@ -34,7 +34,7 @@ class Categorical(Prior):
     logits: Tensor
 
     def __init__(
-        self, event_shape: Sequence[int], categories: int = 10, learned: bool = False
+        self, event_shape: Sequence[int], categories: int = 10, *, learned: bool = False
     ) -> None:
         super().__init__(event_shape)
 

@@ -39,7 +39,7 @@ class FamilyPrior(Prior):
     h: Tensor
 
     def __init__(
-        self, event_shape: Sequence[int], family: Builder = Normal, learned: bool = False
+        self, event_shape: Sequence[int], family: Builder = Normal, *, learned: bool = False
     ) -> None:
         if isinstance(event_shape, Family) or not callable(family) or isinstance(family, Family):
             raise ValueError(

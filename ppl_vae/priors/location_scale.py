@@ -35,6 +35,7 @@ class LocationScale(Prior):
     def __init__(
         self,
         event_shape: Sequence[int],
+        *,
         learned: bool = False,
         floor: float = 1e-3,
         ceiling: float = 1e3,

@@ -34,7 +34,7 @@ class OneHot(Prior):
 
     logits: Tensor
 
-    def __init__(self, event_shape: Sequence[int], learned: bool = False) -> None:
+    def __init__(self, event_shape: Sequence[int], *, learned: bool = False) -> None:
         super().__init__(event_shape)
 
         if len(self.event_shape) < 1 or self.event_shape[-1] < 2:

@@ -52,6 +52,7 @@ class Shifted(Prior):
         prior: Callable[[Sequence[int]], Prior] = StandardNormal,
         shift: float = 0.0,
         scale: float = 1.0,
+        *,
         learned: bool = False,
         floor: float = 1e-3,
         ceiling: float = 1e3,

@@ -39,11 +39,12 @@ class StudentT(LocationScale):
         self,
         event_shape: Sequence[int],
         df: float = 5.0,
+        *,
         learned: bool = False,
         floor: float = 1e-3,
         ceiling: float = 1e3,
     ) -> None:
-        super().__init__(event_shape, learned, floor, ceiling)
+        super().__init__(event_shape, learned=learned, floor=floor, ceiling=ceiling)
 
         if not 0 < df < math.inf:
             raise ValueError(f"The df of StudentT must be positive and finite, got {df}.")

@@ -40,14 +40,14 @@ class Layers:
         inverted: Whether it is the inverse of the composition.
     """
 
-    def __init__(self, layers: Sequence[Layer], inverted: bool = False) -> None:
+    def __init__(self, layers: Sequence[Layer], *, inverted: bool = False) -> None:
         self.layers = layers
         self.inverted = inverted
 
     @property
     def inv(self) -> Layers:
         r"""The inverse map."""
-        return Layers(self.layers, not self.inverted)
+        return Layers(self.layers, inverted=not self.inverted)
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""Returns the image and the logarithm of the Jacobian's absolute determinant."""
