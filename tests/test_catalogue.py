@@ -86,8 +86,9 @@ def walk(choice: Choice) -> None:
     r"""Two steps of training and one evaluation."""
     torch.manual_seed(0)
     parts = {role: listed(PLURAL[role])[name] for role, name in choice.items()}
+    parts = suited(parts)
     objective = parts.pop("objective")
-    model, guide, x = compose(**suited(parts))
+    model, guide, x = compose(**parts)
     svi = SVI(model, guide, partial(torch.optim.Adam, lr=1e-3), objective(), compile="off")
 
     for _ in range(2):

@@ -13,8 +13,8 @@ import pyro.distributions as dist
 import pyro.infer
 import pytest
 import torch
+from program_cases import PROGRAMS
 from pyro import poutine
-from test_weights import PROGRAMS
 from torch import Tensor, nn
 
 from ppl_vae.conditional import Conditional

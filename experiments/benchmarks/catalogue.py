@@ -21,9 +21,15 @@ from rich.console import Console
 from ppl_vae import listing
 from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.objectives import ELBO
 from ppl_vae.svi import SVI
 
-ROLES = {"priors": ("prior",), "families": ("likelihood", "posterior"), "guides": ("guide",)}
+ROLES = {
+    "priors": ("prior",),
+    "families": ("likelihood", "posterior"),
+    "guides": ("guide",),
+    "objectives": ("objective",),
+}
 
 
 def staged(parts: dict[str, Any], backend: str) -> str:
@@ -31,14 +37,16 @@ def staged(parts: dict[str, Any], backend: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        model, guide, x = listing.compose(**listing.suited(parts))
-        svi = SVI(model, guide, partial(torch.optim.Adam, lr=1e-3), compile=backend)
+        parts = listing.suited(parts)
+        objective = parts.pop("objective", ELBO)()
+        model, guide, x = listing.compose(**parts)
+        svi = SVI(model, guide, partial(torch.optim.Adam, lr=1e-3), objective, compile=backend)
         svi.plan(1000, None, x)
         svi.step(x)
     return svi.reason or "yes"
 
 
-def told(role: str, name: str, part: Any, backend: str) -> str:
+def column(role: str, part: Any, backend: str) -> str:
     r"""What a column says of a part in a role; nothing where the role is not legal."""
     if not listing.verdict_of(**listing.suited({role: part})).legal:
         return ""
@@ -48,20 +56,19 @@ def told(role: str, name: str, part: Any, backend: str) -> str:
 def lines(kind: str, backends: list[str], console: Console) -> Iterator[str]:
     r"""The rows of the table of a kind."""
     parts = listing.listed(kind)
-    laws = kind in ("priors", "families")
-    heads = ["", "what it is", *(["support", "reparameterized"] if laws else [])]
+    told_of = listing.HEADS.get(kind, {})
+    heads = ["", "what it is", *told_of.values()]
     heads += [f"{role}: {backend}" for role in ROLES.get(kind, ()) for backend in backends]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
 
     for entry in listing.entries(kind):
         cells = [f"`{entry.name}`", entry.line.rstrip(".")]
-        if laws:
-            cells += [entry.support or "", "yes" if entry.reparameterized else "no"]
+        cells += [listing.told_of(getattr(entry, field)) for field in told_of]
         for role in ROLES.get(kind, ()):
             for backend in backends:
                 with console.status(f"{entry.name} as {role}, {backend}"):
-                    cells.append(told(role, entry.name, parts[entry.name], backend))
+                    cells.append(column(role, parts[entry.name], backend))
         yield f"| {' | '.join(cells)} |"
 
 

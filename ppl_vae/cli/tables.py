@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..listing import Cell, Entry
+from ..listing import HEADS, Cell, Entry, told_of
 
 
 def wide_console() -> Any:
@@ -24,13 +24,13 @@ def print_entries(found: Sequence[Entry]) -> None:
     console = wide_console()
     for kind in dict.fromkeys(entry.kind for entry in found):
         table = Table(title=kind, title_justify="left", box=None, pad_edge=False)
-        laws = kind in ("priors", "families")
-        for head in ("name", "", *(("support", "reparameterized") if laws else ())):
+        heads = HEADS.get(kind, {})
+        for head in ("name", "", *heads.values()):
             table.add_column(head, no_wrap=head in ("name", "support"))
         for entry in found:
             if entry.kind == kind:
-                law = (entry.support or "", "yes" if entry.reparameterized else "no")
-                table.add_row(*map(escape, (entry.name, entry.line, *(law if laws else ()))))
+                told = [told_of(getattr(entry, field)) for field in heads]
+                table.add_row(*map(escape, (entry.name, entry.line, *told)))
         console.print(table, "")
 
 

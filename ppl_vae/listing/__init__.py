@@ -2,10 +2,11 @@ r"""The catalogue: every part, what it says of itself, and which parts go togeth
 
 from .cells import PLURAL, Cell, legal_cells, suited, verdict_of
 from .compose import compose
-from .entries import KINDS, Entry, entries, listed
+from .entries import HEADS, KINDS, Entry, entries, listed, told_of
 from .supports import describe
 
 __all__ = [
+    "HEADS",
     "KINDS",
     "PLURAL",
     "Cell",
@@ -16,5 +17,6 @@ __all__ = [
     "legal_cells",
     "listed",
     "suited",
+    "told_of",
     "verdict_of",
 ]

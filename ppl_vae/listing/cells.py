@@ -12,7 +12,7 @@ import torch
 from ..families import Family, Normal
 from ..legality import Verdict, judge, sentence_of
 from ..objectives import ELBO, Objective
-from ..priors import FamilyPrior, Prior
+from ..priors import FamilyPrior
 from .compose import compose
 from .entries import listed
 
@@ -77,20 +77,23 @@ def legal_cells(kind: str | None = None) -> Iterator[Cell]:
 
 
 def suited(parts: Mapping[str, Any]) -> dict[str, Any]:
-    r"""Adds a prior to a posterior, or a posterior to a prior, that it goes with."""
+    r"""Adds a prior and a posterior that parts go with."""
     parts = dict(parts)
 
+    if "objective" in parts and not {"prior", "posterior"} & set(parts):
+        parts["posterior"] = fitting_posterior(objective=parts["objective"])
     if "posterior" in parts and "prior" not in parts:
         posterior = parts["posterior"]
         parts["prior"] = lambda shape: FamilyPrior(shape, posterior)
     if "prior" in parts and "posterior" not in parts:
-        parts["posterior"] = fitting_posterior(parts["prior"])
+        parts["posterior"] = fitting_posterior(prior=parts["prior"])
 
     return parts
 
 
 @cache
-def fitting_posterior(prior: Callable[[Sequence[int]], Prior]) -> Callable[[Sequence[int]], Family]:
+def fitting_posterior(**part: Any) -> Callable[[Sequence[int]], Family]:
+    r"""The first posterior that a prior, or an objective, goes with."""
     known = [Normal, *listed("families").values()]
-    legal = (q for q in known if verdict_of(prior=prior, posterior=q).legal)
+    legal = (q for q in known if verdict_of(**suited({**part, "posterior": q})).legal)
     return next(legal, Normal)

@@ -24,9 +24,18 @@ from .compose import NET
 from .examples import SHAPES, example, law_of
 from .supports import describe
 
-__all__ = ["KINDS", "Entry", "entries", "law_with_defaults", "listed"]
+__all__ = ["HEADS", "KINDS", "Entry", "entries", "law_with_defaults", "listed", "told_of"]
 
 KINDS = ("experiments", "priors", "families", "guides", "networks", "objectives")
+
+
+LAW = {"support": "support", "reparameterized": "reparameterized"}
+HEADS = {
+    "priors": LAW,
+    "families": LAW,
+    "objectives": {"bound": "bound of log p(x)", "reparameterized": "needs reparameterized sites"},
+}
+r"""By kind, the fields that a table has besides name and first line, and their heads."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,9 @@ class Entry:
     support: str | None = None
     r"""What its draws are, of a family or a prior."""
     reparameterized: bool | None = None
-    r"""Whether gradients flow through its draws."""
+    r"""Whether gradients flow through its draws; whether they have to, of an objective."""
+    bound: str | None = None
+    r"""What the value of an objective is to log p(x), with default options."""
 
 
 def listed(kind: str) -> dict[str, Any]:
@@ -75,16 +86,24 @@ def listed(kind: str) -> dict[str, Any]:
 def entries(kind: str) -> Iterator[Entry]:
     r"""What the catalogue tells of the parts of a kind, in the order of their names."""
     for name, part in listed(kind).items():
-        law = None
+        support = reparameterized = bound = None
         if kind in ("priors", "families"):
             law = law_with_defaults(part)
-        yield Entry(
-            kind,
-            name,
-            first_line(part),
-            None if law is None else describe(law.support),
-            None if law is None else bool(law.has_rsample),
-        )
+            support, reparameterized = describe(law.support), bool(law.has_rsample)
+        if kind == "objectives":
+            objective = part()
+            bound, reparameterized = objective.bound, objective.reparameterized
+        yield Entry(kind, name, first_line(part), support, reparameterized, bound)
+
+
+def told_of(value: Any) -> str:
+    r"""What a table says of a field.
+
+    Example:
+        >>> told_of(True), told_of(None), told_of("real")
+        ('yes', '', 'real')
+    """
+    return {True: "yes", False: "no", None: ""}.get(value, str(value))
 
 
 def law_with_defaults(part: Any) -> Any:

@@ -137,22 +137,40 @@ class Objective(pyro.infer.ELBO, nn.Module):
     eager: str | None = None
     r"""Why the loss cannot be captured, if it cannot."""
 
-    def weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Weights:
-        r"""Draws the weights of a batch."""
+    bound: str = "none"
+    r"""What the value is to :math:`\log p(x)`, the same for each number of particles unless it says
+    otherwise: ``"lower"`` for a lower bound, ``"upper"`` for an upper one, ``"none"``."""
+
+    reparameterized: bool = False
+    r"""Whether all latent sites have to be reparameterized."""
+
+    @property
+    def draws(self) -> int:
+        r"""The number of draws for each datum."""
+        return self.particles
+
+    def weights(
+        self, model: Program, guide: Program, *args: Any, detached: bool = False, **kwargs: Any
+    ) -> Weights:
+        r"""Draws the weights of a batch; the draws carry no gradient if they are to be detached."""
         batch = Arguments(args, kwargs)
-
-        if self.particles > 1 and self.vectorized and self.depth is None:
-            self.depth = plate_depth(model, guide, batch)
-
         return log_weights(
             model,
             guide,
             batch,
-            self.particles,
+            self.draws,
             vectorized=self.vectorized,
-            depth=self.depth,
+            depth=self.depth_of(model, guide, batch),
             lenient=self.lenient,
+            detached=detached,
         )
+
+    def depth_of(self, model: Program, guide: Program, batch: Arguments) -> int | None:
+        r"""The number of nested plates, found out once; None where nobody needs to know."""
+        if self.draws > 1 and self.vectorized and self.depth is None:
+            self.depth = plate_depth(model, guide, batch)
+
+        return self.depth
 
     def check(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> None:
         r"""Runs a batch through every check of programs and data, with one particle.

@@ -39,6 +39,7 @@ class ELBO(Objective):
     """
 
     lenient = True
+    bound = "lower"
 
     def loss_of(self, weights: Weights) -> Tensor:
         K, scale, beta = self.particles, weights.scale, self.beta

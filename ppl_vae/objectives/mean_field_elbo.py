@@ -44,6 +44,8 @@ class MeanFieldELBO(Objective):
     """
 
     lenient = True
+    bound = "lower"
+    reparameterized = True
 
     def loss_of(self, weights: Weights) -> Tensor:
         check_mean_field(weights)

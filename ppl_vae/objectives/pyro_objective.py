@@ -8,7 +8,8 @@ import pyro.infer
 import torch
 from torch import Tensor
 
-from ..weights import Arguments, Program, Weights, call
+from ..weights import Program, Weights
+from .bare import bare
 from .base import Estimate, Objective
 from .elbo import ELBO
 from .mean_field_elbo import MeanFieldELBO
@@ -38,7 +39,7 @@ class PyroObjective(Objective):
 
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
         size = next((len(t) for t in [*args, *kwargs.values()] if isinstance(t, Tensor)), 1)
-        model, guide = _bare(model), _bare(guide)
+        model, guide = bare(model), bare(guide)
 
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.elbo.differentiable_loss(model, guide, *args, **kwargs)
@@ -52,15 +53,7 @@ class PyroObjective(Objective):
 
     def check(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> None:
         # What Pyro's arithmetic allows is for Pyro to check.
-        self.elbo.loss(_bare(model), _bare(guide), *args, **kwargs)
-
-
-def _bare(program: Program) -> Program:
-    # The entry "index" of a batch is only for programs that take it.
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return call(program, Arguments(args, kwargs))
-
-    return run
+        self.elbo.loss(bare(model), bare(guide), *args, **kwargs)
 
 
 def as_objective(objective: Any) -> Objective:

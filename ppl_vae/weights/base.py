@@ -41,6 +41,8 @@ class Site:
     r""":math:`\log q(z \mid x)`, masked, with shape ``(K, n)``."""
     reduce: Callable[[Tensor], Tensor] = field(repr=False)
     r"""Masks a tensor of the batch shape of ``q`` and sums it to ``(K, n)``."""
+    spread: Callable[[Tensor], Tensor] = field(repr=False)
+    r"""Shapes a tensor of shape ``(K, n)`` so that it broadcasts to ``value``."""
     local: bool = True
     r"""Whether the site lies in the plate of the data."""
     parts: tuple[Site, ...] = ()

@@ -10,13 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["blaming", "check_data", "check_match", "check_plates", "check_scale", "kind_name"]
+__all__ = [
+    "SiteError",
+    "blaming",
+    "check_data",
+    "check_match",
+    "check_plates",
+    "check_scale",
+    "kind_name",
+]
 
 Node = Mapping[str, Any]
 
 
+class SiteError(ValueError):
+    r"""Model and guide draw different latent sites.
+
+    Arguments:
+        message: The sentence for people.
+        model_sites: The names of those that the model draws.
+    """
+
+    def __init__(self, message: str, model_sites: Iterable[str]) -> None:
+        super().__init__(message)
+        self.model_sites = tuple(sorted(model_sites))
+
+
 def check_match(model_sites: Iterable[str], guide_sites: Iterable[str]) -> None:
-    r"""Raises a ValueError unless both programs draw the same latent sites.
+    r"""Raises a SiteError unless both programs draw the same latent sites.
 
     Replay would draw a site that the guide forgot from the prior, silently; the weight would be
     wrong.
@@ -24,15 +45,17 @@ def check_match(model_sites: Iterable[str], guide_sites: Iterable[str]) -> None:
     model_sites, guide_sites = set(model_sites), set(guide_sites)
 
     for name in sorted(model_sites - guide_sites):
-        raise ValueError(
+        raise SiteError(
             f"The guide does not draw latent site {name!r} of the model; it draws "
             f"{sorted(guide_sites) or 'nothing'}. Add pyro.sample({name!r}, ...) to the guide, or "
-            "observe the site in the model."
+            "observe the site in the model.",
+            model_sites,
         )
     for name in sorted(guide_sites - model_sites):
-        raise ValueError(
+        raise SiteError(
             f"The guide draws site {name!r}, which is no latent site of the model; those are "
-            f"{sorted(model_sites) or 'none'}. Rename it, or remove it from the guide."
+            f"{sorted(model_sites) or 'none'}. Rename it, or remove it from the guide.",
+            model_sites,
         )
 
 

@@ -115,3 +115,15 @@ class Layout:
         t = t.sum(drop) if drop else t
         t = t if local else t.unsqueeze(-1)
         return t.unsqueeze(0) if self.particle_dim is None else t
+
+    def spread(self, t: Tensor, node: Node) -> Tensor:
+        r"""Shapes numbers of particles and data so that they broadcast to the value of a site.
+
+        Arguments:
+            t: The numbers, with shape ``(K, n)``, or ``(K, 1)`` outside of the plate of the data.
+            node: The site.
+        """
+        shape = [1] * self.depth
+        if self.local(node):
+            shape[self.data_dim] = t.shape[1]
+        return t.reshape(len(t), *shape, *[1] * len(node["fn"].event_shape))

@@ -3,7 +3,10 @@ r"""Drawing from guides, and scoring draws under both programs."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 
+from pyro import poutine
 from torch import Tensor
 
 from .base import Weights, stack
@@ -12,6 +15,7 @@ from .layout import Layout
 from .total import Total, read
 from .traces import (
     Batch,
+    Detached,
     Program,
     as_trace,
     batch_size,
@@ -24,7 +28,7 @@ from .traces import (
     sites_of,
 )
 
-__all__ = ["draw_guide", "log_joint", "log_weights", "rescore"]
+__all__ = ["draw_guide", "log_joint", "log_weights", "rescore", "score_guide"]
 
 
 def log_weights(
@@ -36,6 +40,7 @@ def log_weights(
     vectorized: bool = True,
     depth: int | None = None,
     lenient: bool = False,
+    detached: bool = False,
 ) -> Weights:
     r"""Draws from the guide and scores the draws under both programs.
 
@@ -50,6 +55,7 @@ def log_weights(
         depth: The number of nested plates, which one dry run finds out if None.
         lenient: Whether data outside of the support of a likelihood that was built with
             ``validate_args=False`` are let through, with a warning.
+        detached: Whether the draws carry no gradient; the densities of both programs do.
 
     Raises:
         ValueError: If a latent site is in one program only, a site's shape is not explained by
@@ -60,14 +66,14 @@ def log_weights(
         raise ValueError(f"The number of particles must be positive, got {particles}.")
 
     if particles > 1 and not vectorized:
-        parts = [log_weights(model, guide, batch, lenient=lenient) for _ in range(particles)]
-        return stack(parts)
+        one = partial(log_weights, model, guide, batch, lenient=lenient, detached=detached)
+        return stack([one() for _ in range(particles)])
 
     with blaming(named(batch)):
         if particles > 1 and depth is None:
             depth = plate_depth(model, guide, batch)
 
-        with particle_plate(particles, depth):
+        with particle_plate(particles, depth), Detached() if detached else nullcontext():
             q = run_traced(guide, batch)
 
         p = replay_model(model, batch, q, particles, depth)
@@ -93,6 +99,35 @@ def draw_guide(
     with particle_plate(particles, depth):
         q = run_traced(guide, batch)
 
+    return _read_guide(q, batch, particles, depth)
+
+
+def score_guide(
+    guide: Program, batch: Batch, values: Mapping[str, Tensor], *, depth: int
+) -> Tensor:
+    r"""Scores given values of the latent sites under the guide alone.
+
+    Arguments:
+        guide: The program :math:`q(z \mid x)`.
+        batch: What the program is called with.
+        values: The values of all latent sites, as in :attr:`Site.value`.
+        depth: The number of nested plates of both programs.
+
+    Returns:
+        :math:`\log q(z \mid x)`, with shape ``(K, n)``.
+    """
+    particles = count_particles(values)
+
+    with particle_plate(particles, depth):
+        q = run_traced(guide, batch, replay=as_trace(values, particles))
+
+    check_match(values, [name for name, node in sites_of(q).items() if not node["is_observed"]])
+    return _read_guide(q, batch, particles, depth)[1]
+
+
+def _read_guide(
+    q: poutine.Trace, batch: Batch, particles: int, depth: int
+) -> tuple[dict[str, Tensor], Tensor]:
     nodes = sites_of(q)
     layout = Layout.of(list(nodes.values()), batch_size(batch), particles, depth)
     total = Total(layout)
@@ -105,7 +140,15 @@ def draw_guide(
     return values, total.weights({}, ()).guide
 
 
-def rescore(model: Program, guide: Program, batch: Batch, values: Mapping[str, Tensor]) -> Weights:
+def rescore(
+    model: Program,
+    guide: Program,
+    batch: Batch,
+    values: Mapping[str, Tensor],
+    *,
+    vectorized: bool = True,
+    depth: int | None = None,
+) -> Weights:
     r"""Scores given values of the latent sites under both programs.
 
     Arguments:
@@ -113,12 +156,21 @@ def rescore(model: Program, guide: Program, batch: Batch, values: Mapping[str, T
         guide: The program :math:`q(z \mid x)`.
         batch: What both programs are called with.
         values: The values of all latent sites, as in :attr:`Site.value`.
+        vectorized: As in :func:`log_weights`.
+        depth: As in :func:`log_weights`.
 
     Raises:
         ValueError: As :func:`log_weights`, and if the values have different numbers of particles.
     """
     particles = count_particles(values)
-    depth = plate_depth(model, guide, batch) if particles > 1 else None
+
+    if particles > 1 and not vectorized:
+        each = [{k: v[i : i + 1] for k, v in values.items()} for i in range(particles)]
+        return stack([rescore(model, guide, batch, part) for part in each])
+
+    if particles > 1 and depth is None:
+        depth = plate_depth(model, guide, batch)
+
     given = as_trace(values, particles)
 
     with particle_plate(particles, depth):

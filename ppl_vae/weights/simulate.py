@@ -12,18 +12,41 @@ from torch import Tensor
 
 from ..distributions.measure import measure
 from ..modules import preserving
-from .traces import Batch, Program, as_trace, run_traced, sites_of
+from .traces import Batch, Program, as_trace, by_name, run_traced, sites_of
 
-__all__ = ["base_measure", "densities", "distributions", "simulate"]
+__all__ = ["base_measure", "densities", "distributions", "dream", "simulate"]
+
+
+def dream(model: Program, batch: Batch, n: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    r"""Draws data from the model in the place of those of a batch.
+
+    Arguments:
+        model: The program :math:`p(x, z)`, which takes the number of data as ``n``.
+        batch: What it is called with. Data are what it observes; what else there is, such as
+            labels or exposures, stays.
+        n: The number of data.
+
+    Returns:
+        The batch, by name, and the values of the latent sites, with shape ``(1, n, *event_shape)``.
+    """
+    given = by_name(model, batch)
+    taken = inspect.signature(getattr(model, "forward", model)).parameters
+    observed = {k for k, (_, _, seen) in distributions(model, batch).items() if seen} & set(taken)
+    drawn = simulate(model, n, {k: v for k, v in given.items() if k not in observed})
+    latent = {name: z.unsqueeze(0) for name, z in drawn.items() if name not in observed}
+    return {**given, **{name: drawn[name] for name in observed}}, latent
 
 
 @torch.no_grad()
-def simulate(model: Program, n: int) -> dict[str, Tensor]:
+def simulate(
+    model: Program, n: int, given: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     r"""Draws :math:`n` data, and the latent variables behind them, from the model.
 
     Arguments:
         model: The program :math:`p(x, z)`, which takes the number of data as ``n``.
         n: The number of data.
+        given: What else the model is called with, such as labels or exposures.
 
     Returns:
         The value of each site by name, with shape ``(n, *event_shape)``.
@@ -40,7 +63,7 @@ def simulate(model: Program, n: int) -> dict[str, Tensor]:
             "arguments that it does take."
         )
 
-    trace = poutine.trace(model).get_trace(n=n)
+    trace = poutine.trace(model).get_trace(n=n, **(given or {}))
     return {name: node["value"] for name, node in sites_of(trace).items()}
 
 

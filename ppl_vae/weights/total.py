@@ -3,6 +3,7 @@ r"""Adding up the log densities of sites."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -151,5 +152,6 @@ def _site(layout: Layout, p: Node, q: Node, log_p: Tensor) -> Site:
         log_p=log_p,
         log_q=layout.reduce(layout.log_prob(q), q),
         reduce=reduce,
+        spread=partial(layout.spread, node=q),
         local=layout.local(q),
     )

@@ -20,10 +20,12 @@ from .layout import PARTICLES, frames
 __all__ = [
     "Arguments",
     "Batch",
+    "Detached",
     "Node",
     "Program",
     "as_trace",
     "batch_size",
+    "by_name",
     "call",
     "enumerated",
     "latent_sites",
@@ -71,6 +73,14 @@ def plate_depth(model: Program, guide: Program | None, batch: Batch) -> int:
 
     nodes = [*sites_of(p).values(), *({} if q is None else sites_of(q)).values()]
     return max((-f.dim for node in nodes for f in frames(node)), default=0)
+
+
+class Detached(poutine.messenger.Messenger):
+    r"""Within it, draws carry no gradient."""
+
+    def _pyro_post_sample(self, message: Any) -> None:
+        if not message["is_observed"] and isinstance(message["value"], Tensor):
+            message["value"] = message["value"].detach()
 
 
 def run_traced(
@@ -163,6 +173,14 @@ def as_trace(values: Mapping[str, Tensor], particles: int) -> poutine.Trace:
         trace.add_node(name, type="sample", name=name, value=value, is_observed=False, infer={})
 
     return trace
+
+
+def by_name(program: Program, batch: Batch) -> dict[str, Any]:
+    r"""The entries of a batch, by the names of the program's arguments; ``index`` left out."""
+    args, kwargs = _arguments(batch)
+    signature = inspect.signature(getattr(program, "forward", program))
+    kwargs = {name: value for name, value in kwargs.items() if name in signature.parameters}
+    return dict(signature.bind_partial(*args, **kwargs).arguments)
 
 
 def named(batch: Batch) -> list[tuple[str, Any]]:
