@@ -20,9 +20,12 @@ class Spherical(Family):
 
     .. math::
         \mu & = \frac{v + e_1}{\|v + e_1\|} \\
-        \kappa & = \operatorname{bounded}(\rho)
+        \kappa & = \frac{1}{s^2} \qquad s = \operatorname{bounded}(-\rho)
 
-    where :math:`h = (v, \rho)` holds :math:`d + 1` parameters. Parameters near zero give a mild
+    where :math:`h = (v, \rho)` holds :math:`d + 1` parameters. Far from uniform, :math:`s` is the
+    standard deviation along the sphere, and falls by a factor with each unit of :math:`\rho`, as
+    that of a normal law does: a network that had to say :math:`\kappa` itself, up to thousands,
+    learns slowly. Parameters near zero give a mild
     law about :math:`e_1`, far from :math:`-e_1`, where draws turn fast with :math:`\mu`, and
     far from :math:`v = -e_1`, which has no direction.
 
@@ -47,6 +50,7 @@ class Spherical(Family):
         self.floor = floor
         self.ceiling = ceiling
         check_bounds(floor, ceiling)
+        self._spread = ceiling**-0.5, floor**-0.5  # the bounds of s
 
     @abstractmethod
     def of(self, loc: Tensor, concentration: Tensor) -> TorchDistribution:
@@ -63,7 +67,7 @@ class Spherical(Family):
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
         known = length > torch.finfo(length.dtype).tiny
         loc = torch.where(known, u / torch.where(known, length, 1.0), first)
-        return self.of(loc, bounded(rho, self.floor, self.ceiling))
+        return self.of(loc, bounded(-rho, *self._spread).square().reciprocal())
 
     def at_mean(self, mean: Tensor) -> Tensor:
         h = super().at_mean(mean)
@@ -72,7 +76,7 @@ class Spherical(Family):
         loc = torch.where(length > 0, mean / length.clamp(min=1e-30), first)
         kappa = self.concentration_of(length.clamp(max=1 - 1e-7))
         h[:-1] = loc - first
-        h[-1] = unbounded(kappa, self.floor, self.ceiling)
+        h[-1] = -unbounded(kappa.rsqrt(), *self._spread)
         return h
 
 

@@ -51,10 +51,15 @@ def _check_warmup(training: Training, warmup: int) -> None:
     if warmup and objective.kl_weight != 1.0:
         raise ValueError("Give either warmup or a kl_weight of the objective, not both.")
 
+    needed = {name: schedule.steps for name, schedule in objective.schedules.items()}
+    if warmup:
+        needed["beta"] = warmup * training.steps_per_epoch
+
     planned = training.epochs * training.steps_per_epoch
-    needed = warmup * training.steps_per_epoch or getattr(objective.kl_weight, "steps", 0)
-    if needed > planned:
-        raise ValueError(
-            f"The warm-up of the KL weight takes {needed} steps, but the training has only "
-            f"{planned}: it would never reach its end. Train longer, or warm up faster."
-        )
+    for name, steps in needed.items():
+        if steps > planned:
+            what = "warm-up of the KL weight" if name == "beta" else f"schedule of the {name}"
+            raise ValueError(
+                f"The {what} takes {steps} steps, but the training has only {planned}: it would "
+                "never reach its end. Train longer, or make it faster."
+            )

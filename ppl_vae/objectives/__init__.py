@@ -1,11 +1,15 @@
 r"""One objective per file, each a :class:`pyro.infer.ELBO`."""
 
 from .base import Estimate, Objective, Role
+from .beta import Beta
+from .capacity import Capacity
 from .ciwae import CIWAE
 from .cubo import CUBO
 from .dreg import DReG
 from .elbo import ELBO
 from .enum_elbo import EnumELBO
+from .free_bits import FreeBits
+from .geco import GECO
 from .iwae import IWAE
 from .mean_field_elbo import MeanFieldELBO
 from .miwae import MIWAE
@@ -14,8 +18,10 @@ from .piwae import PIWAE
 from .pyro_objective import PyroObjective, as_objective
 from .renyi import Renyi
 from .reweighted_wake_sleep import ReweightedWakeSleep
-from .schedule import LinearWarmup, Schedule
+from .schedule import CyclicalWarmup, LinearWarmup, Schedule, SigmoidWarmup
 from .sticking_the_landing import StickingTheLanding
+from .target_rate import TargetRate
+from .tempered import Tempered
 from .tvo import TVO
 from .vimco import VIMCO
 from .vr_max import VRMax
@@ -24,15 +30,20 @@ __all__ = [
     "CIWAE",
     "CUBO",
     "ELBO",
+    "GECO",
     "IWAE",
     "MIWAE",
     "NVIL",
     "PIWAE",
     "TVO",
     "VIMCO",
+    "Beta",
+    "Capacity",
+    "CyclicalWarmup",
     "DReG",
     "EnumELBO",
     "Estimate",
+    "FreeBits",
     "LinearWarmup",
     "MeanFieldELBO",
     "Objective",
@@ -41,7 +52,10 @@ __all__ = [
     "ReweightedWakeSleep",
     "Role",
     "Schedule",
+    "SigmoidWarmup",
     "StickingTheLanding",
+    "TargetRate",
+    "Tempered",
     "VRMax",
     "as_objective",
 ]

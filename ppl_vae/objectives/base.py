@@ -92,24 +92,41 @@ class Objective(pyro.infer.ELBO, nn.Module):
         self.particles = particles
         self.vectorized = vectorized
         self.depth = max_plate_nesting
-        self._clock = _Clock(kl_weight)
-        # The step and the weight at it are tensors, so that a captured loss follows them.
+        self._clock = _Clock()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("beta", torch.tensor(self._beta_at(0)))
+        self.follow("beta", kl_weight)
         self.register_load_state_dict_post_hook(_recount)
 
     step: Tensor
     beta: Tensor
 
+    def follow(self, name: str, number: float | Schedule) -> None:
+        r"""Keeps a number, or what a schedule says of it, as a buffer.
+
+        A number at a step is a tensor, so that a captured loss follows it.
+
+        Arguments:
+            name: The name of the buffer.
+            number: The number, or its schedule.
+        """
+        self._clock.numbers[name] = number
+        self.register_buffer(name, torch.tensor(_at(number, 0)))
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        r"""The schedules that it follows, by the name of the buffer."""
+        numbers = self._clock.numbers.items()
+        return {name: number for name, number in numbers if isinstance(number, Schedule)}
+
     @property
     def kl_weight(self) -> float | Schedule:
         r"""The weight :math:`\beta`, or its schedule; it may be changed during a training."""
-        return self._clock.kl_weight
+        return self._clock.numbers["beta"]
 
     @kl_weight.setter
     def kl_weight(self, kl_weight: float | Schedule) -> None:
-        self._clock.kl_weight = kl_weight
-        self.beta.fill_(self._beta_at(self._clock.count))
+        self._clock.numbers["beta"] = kl_weight
+        self.beta.fill_(_at(kl_weight, self._clock.count))
 
     @abstractmethod
     def loss_of(self, weights: Weights) -> Tensor:
@@ -191,14 +208,16 @@ class Objective(pyro.infer.ELBO, nn.Module):
         self.step.add_(1)
         self._clock.count += 1
 
-        if isinstance(self.kl_weight, Schedule):
-            self.beta.fill_(self._beta_at(self._clock.count))
+        for name, schedule in self.schedules.items():
+            getattr(self, name).fill_(schedule(self._clock.count))
 
     def seek(self, step: int) -> None:
         r"""Moves schedules to a step."""
         self.step.fill_(step)
         self._clock.count = step
-        self.beta.fill_(self._beta_at(step))
+
+        for name, schedule in self.schedules.items():
+            getattr(self, name).fill_(schedule(step))
 
     def differentiable_loss(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
@@ -221,11 +240,6 @@ class Objective(pyro.infer.ELBO, nn.Module):
         self.advance()
         return loss.detach()
 
-    def _beta_at(self, step: int) -> float:
-        return float(
-            self.kl_weight(step) if isinstance(self.kl_weight, Schedule) else self.kl_weight
-        )
-
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> Any:
         # Pyro's base class asks for it; our losses read traces in log_weights alone.
         return get_importance_trace("flat", self.max_plate_nesting, model, guide, args, kwargs)
@@ -235,17 +249,21 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
 
 class _Clock:
-    r"""What Python knows of a schedule, so that it does not wait for the device.
+    r"""What Python knows of schedules, so that it does not wait for the device.
 
-    It is an object of its own, which staging does not watch: the weight reaches a captured loss
-    as a tensor.
+    It is an object of its own, which staging does not watch: numbers reach a captured loss as
+    tensors.
     """
 
     __watched__ = False
 
-    def __init__(self, kl_weight: float | Schedule) -> None:
-        self.kl_weight = kl_weight
+    def __init__(self) -> None:
+        self.numbers: dict[str, float | Schedule] = {}
         self.count = 0
+
+
+def _at(number: float | Schedule, step: int) -> float:
+    return float(number(step) if isinstance(number, Schedule) else number)
 
 
 def _recount(objective: Objective, _: Any) -> None:
