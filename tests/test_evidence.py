@@ -14,6 +14,7 @@ from pyro.infer.importance import psis_diagnostic
 from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor, nn
 
+from ppl_vae.drawing.verdict import verdict
 from ppl_vae.evaluation import Evidence, log_evidence
 from ppl_vae.evaluation.pareto import khat
 from ppl_vae.guides import Amortized
@@ -361,3 +362,32 @@ def test_hierarchical(float64: None) -> None:
 
     assert z.abs().max() < 4.5 and abs(z.mean()) < 4 / 50**0.5  # once in 3000
     assert not log_weights(model, guide, x).global_sites
+
+
+LEFT_OUT = {
+    "a half line": (dist.Normal(0.0, 1.0), dist.Gamma(2.0, 2.0), ("z",)),
+    "an interval": (dist.Normal(0.0, 1.0), dist.Beta(2.0, 2.0), ("z",)),
+    "two of three": (dist.Categorical(torch.ones(3)), dist.Categorical(torch.ones(2)), ("z",)),
+    "all": (dist.Normal(0.0, 1.0), dist.StudentT(4.0), ()),
+    "positive": (dist.Gamma(2.0, 2.0), dist.LogNormal(0.0, 1.0), ()),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_guide_that_leaves_out_a_part(name: str) -> None:
+    r"""No number of particles makes up for what is never drawn: the record says so."""
+    prior, posterior, sites = LEFT_OUT[name]
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", prior)
+            pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", posterior)
+
+    evidence = log_evidence(model, guide, torch.randn(8), particles=3)
+    record = evidence.summary()
+    assert evidence.left_out == sites and record["left_out"] == list(sites)
+    assert ("'z': this is a lower bound however" in verdict(record)[1]) == bool(sites)

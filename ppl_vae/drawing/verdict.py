@@ -30,6 +30,16 @@ def verdict(record: Mapping[str, Any]) -> tuple[str, str]:
     """
     level, sentence = _tails(record)
     notes = [sentence]
+
+    if record.get("left_out"):
+        sites = ", ".join(map(repr, record["left_out"]))
+        notes = [
+            f"The guide draws no more than a part of the model's support at site {sites}: this is "
+            "a lower bound however many particles there are. Take a posterior on the whole "
+            "support of the prior before this number ranks models."
+        ]
+        level = "poor"
+
     spread, noise = (record.get(k) for k in ("standard_error", "monte_carlo_error"))
 
     if spread is not None and noise is not None and noise > 0.5 * spread:

@@ -4,8 +4,9 @@ For each datum, :math:`K` draws :math:`z_k \sim q(z \mid x)` with weights :math:
 
 .. math:: \log \hat{p}(x) = \log \frac{1}{K} \sum_{k=1}^K w_k
 
-which is at most :math:`\log p(x)` on average, rises with :math:`K`, and converges to it. Its Monte
-Carlo standard error follows from the spread of the weights (the delta method),
+which is at most :math:`\log p(x)` on average, rises with :math:`K`, and converges to it if the
+guide may draw whatever the model may. Its Monte Carlo standard error follows from the spread of the
+weights (the delta method),
 
 .. math:: \mathrm{se}^2 = \frac{\sum_k w_k^2}{(\sum_k w_k)^2} - \frac{1}{K}
 
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from ..modules import evaluating, modules_of
 from ..staging import check_backend
-from ..weights import Program, log_weights, plate_depth
+from ..weights import Program, log_weights, plate_depth, sites_left_out
 from .blocks import BLOCK, Draw, draw_weights, estimates, staged
 from .memory import bytes_per_row
 from .rows import Rows
@@ -54,6 +55,9 @@ class Evidence:
     r"""The shape of the tail of the weights."""
     particles: int = 0
     r"""The number :math:`K` of draws for each datum."""
+    left_out: tuple[str, ...] = ()
+    r"""The latent sites of which the guide never draws a part that the model may draw: where there
+    are any, the estimate does not converge to :math:`\log p(x)`, but to less."""
 
     def __len__(self) -> int:
         return len(self.log_evidence)
@@ -92,6 +96,7 @@ class Evidence:
             "estimator": "importance weighting",
             "particles": self.particles,
             "n": n,
+            "left_out": list(self.left_out),
             "log_evidence": mean,
             "standard_error": spread,
             "monte_carlo_error": self.standard_error.double().square().sum().sqrt().item() / n,
@@ -182,7 +187,9 @@ def log_evidence(
             draw = staged(draw, (model, guide), compile, first, blocks)
             found = _estimates(draw, rows, particles, seed, progress)
 
-    return Evidence(**found, particles=particles)
+        left_out = tuple(sites_left_out(model, guide, rows[:1000]))
+
+    return Evidence(**found, particles=particles, left_out=left_out)
 
 
 def _check(model: Program, guide: Program, rows: Rows, size: int) -> None:

@@ -87,6 +87,7 @@ class Training:
         self.size = len(data["train"])
         self.validated = data.counts.get("validation", 0) > 0
         check_settings(self, warmup)
+        svi.objective.total = self.size
 
         self.epoch = 0
         r"""The number of whole epochs done."""

@@ -2,14 +2,17 @@ r"""One objective per file, each a :class:`pyro.infer.ELBO`."""
 
 from .base import Estimate, Objective, Role
 from .beta import Beta
+from .beta_tc import BetaTC
 from .capacity import Capacity
 from .ciwae import CIWAE
 from .cubo import CUBO
+from .dip import DIP
 from .dreg import DReG
 from .elbo import ELBO
 from .enum_elbo import EnumELBO
 from .free_bits import FreeBits
 from .geco import GECO
+from .info_vae import InfoVAE
 from .iwae import IWAE
 from .mean_field_elbo import MeanFieldELBO
 from .miwae import MIWAE
@@ -25,10 +28,12 @@ from .tempered import Tempered
 from .tvo import TVO
 from .vimco import VIMCO
 from .vr_max import VRMax
+from .wae import WAE
 
 __all__ = [
     "CIWAE",
     "CUBO",
+    "DIP",
     "ELBO",
     "GECO",
     "IWAE",
@@ -37,13 +42,16 @@ __all__ = [
     "PIWAE",
     "TVO",
     "VIMCO",
+    "WAE",
     "Beta",
+    "BetaTC",
     "Capacity",
     "CyclicalWarmup",
     "DReG",
     "EnumELBO",
     "Estimate",
     "FreeBits",
+    "InfoVAE",
     "LinearWarmup",
     "MeanFieldELBO",
     "Objective",

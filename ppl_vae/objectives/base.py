@@ -161,6 +161,9 @@ class Objective(pyro.infer.ELBO, nn.Module):
     reparameterized: bool = False
     r"""Whether all latent sites have to be reparameterized."""
 
+    total: int | None = None
+    r"""The number :math:`N` of data of the training set; :func:`~ppl_vae.fit` tells it."""
+
     @property
     def draws(self) -> int:
         r"""The number of draws for each datum."""

@@ -48,8 +48,7 @@ class EnumELBO(Objective):
     Arguments: those of :class:`~ppl_vae.objectives.Objective`, but for the weight of the KL term.
 
     Raises:
-        ValueError: If the guide draws no discrete site, or one whose values are too many to
-            enumerate.
+        ValueError: If the guide draws no discrete site, or one that is a vector of several.
     """
 
     bound = "lower"
@@ -88,7 +87,9 @@ class EnumELBO(Objective):
         for name, q in discrete.items():
             if not q.has_enumerate_support:
                 raise ValueError(
-                    f"The values of site {name!r} are too many for EnumELBO to sum over; use VIMCO."
+                    f"Site {name!r} is a vector of independent elements, the joint values of "
+                    "which EnumELBO does not sum over; take the posterior OneHot and a prior to "
+                    "match, or use VIMCO."
                 )
 
     def loss_of(self, weights: Weights) -> Tensor:

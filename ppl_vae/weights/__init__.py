@@ -3,7 +3,7 @@ r"""Importance weights: what an objective or an estimator needs to know of a pai
 from .base import Site, Weights
 from .checks import SiteError
 from .score import draw_guide, log_joint, log_weights, rescore, score_guide
-from .simulate import base_measure, densities, distributions, dream, simulate
+from .simulate import base_measure, densities, distributions, dream, simulate, sites_left_out
 from .traces import Arguments, Batch, Program, call, plate_depth
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "rescore",
     "score_guide",
     "simulate",
+    "sites_left_out",
 ]

@@ -10,7 +10,7 @@ from ..distributions.measure import measure
 from .checks import Node, kind_name
 from .supports import kind_of, limits_of
 
-__all__ = ["check_draws"]
+__all__ = ["check_draws", "leaves_out"]
 
 
 def check_draws(p: Node, q: Node) -> None:
@@ -46,6 +46,23 @@ def check_draws(p: Node, q: Node) -> None:
         _check_measure(p, q)
 
     _check_scored(p, q)
+
+
+def leaves_out(p: Node, q: Node) -> bool:
+    r"""Whether a guide never draws a part of what the model may draw.
+
+    Weights then miss what the evidence has there: however many, they estimate less than
+    :math:`p(x)`.
+    """
+    inner, outer = limits_of(q["fn"]), limits_of(p["fn"])
+
+    if inner and outer and (outer[0] < inner[0] or outer[1] > inner[1]):
+        return True
+    try:
+        value = p["fn"].sample()
+        return not bool(q["fn"].support.check(value).all())
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return False
 
 
 def _check_exact(q: Node) -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..distributions.measure import measure
 from ..modules import preserving
+from .draws import leaves_out
 from .traces import Batch, Program, as_trace, by_name, run_traced, sites_of
 
-__all__ = ["base_measure", "densities", "distributions", "dream", "simulate"]
+__all__ = ["base_measure", "densities", "distributions", "dream", "simulate", "sites_left_out"]
 
 
 def dream(model: Program, batch: Batch, n: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -100,6 +101,25 @@ def base_measure(model: Program, batch: Batch) -> str:
 
     names = {measure(node["fn"]) for node in nodes if node["is_observed"]}
     return names.pop() if len(names) == 1 else "mixed"
+
+
+def sites_left_out(model: Program, guide: Program, batch: Batch) -> list[str]:
+    r"""Tells the latent sites of which the guide never draws a part that the model may draw.
+
+    A guide of positive numbers for a model of real ones is an example: bounds stay bounds, but no
+    number of particles closes their gap.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        guide: The program :math:`q(z \mid x)`.
+        batch: What both programs are called with.
+    """
+    with preserving(model, guide), torch.no_grad():
+        q = run_traced(guide, batch)
+        nodes, drawn = sites_of(run_traced(model, batch, replay=q)), sites_of(q)
+        return [
+            name for name, node in drawn.items() if name in nodes and leaves_out(nodes[name], node)
+        ]
 
 
 def densities(model: Program, guide: Program, batch: Batch) -> Iterator[tuple[str, str, Tensor]]:

@@ -1,0 +1,124 @@
+r"""The aggregate posterior of a batch, and how far it is from the prior."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent
+
+from ..weights import Site
+
+__all__ = ["KERNELS", "densities_of_aggregate", "factors", "flat", "mmd"]
+
+KERNELS = ("imq", "rbf")
+
+
+def factors(objective: str, name: str, law: Any) -> Any:
+    r"""The law of the elements of a site, which have to be independent given the data.
+
+    Arguments:
+        objective: The name of the objective that needs them.
+        name: The name of the site.
+        law: The distribution of the guide.
+
+    Raises:
+        ValueError: If the elements depend on each other.
+    """
+    if isinstance(law, Independent) and not law.base_dist.event_shape:
+        return law.base_dist
+
+    raise ValueError(
+        f"{objective} needs a posterior whose elements are independent given the data, and that of "
+        f"site {name!r} is {type(law).__name__}; take Normal, or another family of elements."
+    )
+
+
+def densities_of_aggregate(law: Any, value: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    r"""Estimates the densities of draws under the aggregate posterior, whole and by elements.
+
+    .. math:: q(z) = \frac{1}{N} \sum_{i=1}^N q(z \mid x_i)
+        \approx \frac{1}{N} \, q(z \mid x) + \frac{N - 1}{N} \,
+        \frac{1}{n - 1} \sum_{j} q(z \mid x_j)
+
+    where :math:`x` is the datum that :math:`z` was drawn for, and the sum is over the others of a
+    batch of :math:`n`. Without bias for :math:`q(z)`, and exact where the batch is all data; its
+    logarithm is biased downwards by what the batch is short of.
+
+    References:
+        | Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018)
+        | https://arxiv.org/abs/1802.04942
+
+    Arguments:
+        law: The law :math:`q(z_d \mid x_i)` of elements, with batch shape ``(*, n, d)``.
+        value: The draws, with shape ``(K, n, d)``.
+        total: The number :math:`N` of data.
+
+    Returns:
+        :math:`\log q(z)` and :math:`\sum_d \log q(z_d)`, each with shape ``(K, n)``.
+    """
+    n = value.shape[1]
+    # Draws first: (n, K, 1, d) against the data (K, n, d).
+    log_q = law.log_prob(value.movedim(1, 0).unsqueeze(2)).movedim(0, 1)  # (K, n, n, d)
+    own = torch.eye(n, dtype=torch.bool, device=value.device)
+    rest = (total - 1) / (total * max(n - 1, 1))
+    weight = torch.where(own, 1 / total, rest).log().to(log_q)
+    whole = (log_q.sum(-1) + weight).logsumexp(2)
+    parts = (log_q + weight.unsqueeze(-1)).logsumexp(2).sum(-1)
+    return whole, parts
+
+
+def flat(site: Site) -> Tensor:
+    r"""The draws of a site as vectors, with shape ``(K n, d)``."""
+    event = len(site.q.event_shape)
+    return site.value.flatten(site.value.ndim - event).reshape(-1, math.prod(site.q.event_shape))
+
+
+def mmd(x: Tensor, y: Tensor, kernel: str = "imq", width: float = 1.0) -> Tensor:
+    r"""The squared maximum mean discrepancy of two samples, without bias.
+
+    .. math:: \widehat{\mathrm{MMD}}^2 = \frac{1}{n (n - 1)} \sum_{i \neq j} \big( k(x_i, x_j)
+        + k(y_i, y_j) \big) - \frac{2}{n^2} \sum_{i, j} k(x_i, y_j)
+
+    With :math:`c = 2 d \sigma^2`, the expected squared distance of two draws of a normal law of
+    scale :math:`\sigma` in :math:`d` dimensions, the kernels are
+
+    .. math:: k_\mathrm{imq}(x, y) = \sum_{s} \frac{s c}{s c + \|x - y\|^2} \qquad
+        k_\mathrm{rbf}(x, y) = \exp \Big( - \frac{\|x - y\|^2}{c} \Big)
+
+    over the scales :math:`s = 0.1, 0.2, 0.5, 1, 2, 5, 10`.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(500, 2)
+        >>> bool(mmd(x, torch.randn(500, 2)).abs() < 0.1 < mmd(x, torch.randn(500, 2) + 2))
+        True
+
+    References:
+        | A Kernel Two-Sample Test (Gretton et al., 2012)
+        | https://jmlr.org/papers/v13/gretton12a.html
+
+        | Wasserstein Auto-Encoders (Tolstikhin et al., 2018)
+        | https://arxiv.org/abs/1711.01558
+
+    Arguments:
+        x: A sample, with shape ``(n, d)``.
+        y: Another, with the same shape.
+        kernel: One of :data:`KERNELS`.
+        width: The scale :math:`\sigma`.
+    """
+    n, d = x.shape
+    xx, yy, xy = (_kernel(a, b, kernel, 2 * d * width**2) for a, b in ((x, x), (y, y), (x, y)))
+    within = sum((k.sum() - k.diagonal().sum()) / (n * max(n - 1, 1)) for k in (xx, yy))
+    return within - 2 * xy.mean()
+
+
+def _kernel(x: Tensor, y: Tensor, kernel: str, c: float) -> Tensor:
+    square = (x.unsqueeze(1) - y).square().sum(-1)
+    if kernel == "rbf":
+        return (-square / c).exp()
+
+    scales = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+    return torch.stack([s * c / (s * c + square) for s in scales]).sum(0)
