@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .run import Run, load
+from .run.readiness import refusal, unready
 
 __all__ = ["groups", "illustrate", "print_table"]
 
@@ -31,21 +32,27 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
 
     A group of one run has the standard error over the data, one of several runs that over the
     seeds. Groups whose data, split, protocol, base measure or estimator are not those of most
-    are marked as not comparable, with the reason.
+    are marked as not comparable, with the reason. So are runs that were not evaluated yet: they
+    come last, each by itself, not ``ready`` and without numbers (NaN).
 
     Arguments:
         folders: Folders of runs, or folders that hold them.
         split: The split that they were evaluated on.
 
     Raises:
-        ValueError: If a folder holds no run, or a run was not evaluated on the split.
+        ValueError: If a folder holds no run, or no run was evaluated on the split.
     """
     found: dict[Any, dict[int, dict[str, Any]]] = {}
     runs = {run.dir.resolve(): run for folder in folders for run in _runs(Path(folder))}
 
-    particles = _shared_particles(list(runs.values()), split)
+    late = {place: row for place, run in runs.items() if (row := unready(run, split))}
+    ready = [run for place, run in runs.items() if place not in late]
+    if late and not ready:
+        raise ValueError(refusal(list(runs.values()), split))
 
-    for run in runs.values():
+    particles = _shared_particles(ready, split)
+
+    for run in ready:
         row = _row(run, split, particles)
         # Runs that were evaluated differently are no group, whatever their configuration.
         key = (_key(run), *(row[name] for name in COMPARED))
@@ -55,12 +62,13 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     rows = [_group(list(members.values())) for members in found.values()]
     _tell_apart(rows)
     _judge(rows)
-    return sorted(rows, key=lambda row: (not row["comparable"], -row["log_evidence"]))
+    rows.sort(key=lambda row: (not row["comparable"], -row["log_evidence"]))
+    return [*rows, *late.values()]
 
 
 def illustrate(rows: Sequence[dict[str, Any]]) -> None:
-    r"""Adds the figures of each group, those of its first run, for a report."""
-    for row in rows:
+    r"""Adds the figures of each evaluated group, those of its first run, for a report."""
+    for row in filter(_is_ready, rows):
         row["figures"] = load(row["dir"], device="cpu").figures()
 
 
@@ -75,7 +83,8 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     for head in heads:
         table.add_column(escape(head), justify="left" if head == "variant" else "right")
 
-    for row in rows:
+    ready = [row for row in rows if _is_ready(row)]
+    for row in ready:
         error = f" ± {row['standard_error']:.2f}" if not math.isnan(row["standard_error"]) else ""
         table.add_row(
             escape(row["name"]) + ("" if row["runs"] == 1 else f" ({row['runs']} seeds)"),
@@ -94,9 +103,11 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     console.print(table)
     for row in rows:
         if not row["comparable"]:
-            console.print(f"{row['name']} is not ranked: {row['reason']}", markup=False)
-    if rows:
-        kinds = " and ".join(sorted({row["standard_error_kind"] for row in rows}))
+            # A command that is broken over lines cannot be copied.
+            told = f"{row['name']} is not ranked: {row['reason']}"
+            console.print(told, markup=False, soft_wrap=True)
+    if ready:
+        kinds = " and ".join(sorted({row["standard_error_kind"] for row in ready}))
         console.print(f"± is the standard error {kinds}; log p(x) is a lower bound on average.")
 
 
@@ -117,7 +128,21 @@ def _key(run: Run) -> str:
     for name in ("seed", "device"):
         config["options"].pop(name, None)
 
-    return json.dumps([config, run.data_summary["hash"]], sort_keys=True)
+    before = _lineage(run.provenance.get("parent"))
+    return json.dumps([config, run.data_summary["hash"], before], sort_keys=True)
+
+
+def _lineage(parent: dict[str, Any] | None) -> Any:
+    # How the weights came about that a fitted prior was put to, which no option of it tells.
+    if parent is None:
+        return None
+
+    training = {k: v for k, v in (parent["training"] or {}).items() if k != "compile"}
+    return [parent["objective"], training, _lineage(parent["parent"])]
+
+
+def _is_ready(row: dict[str, Any]) -> bool:
+    return bool(row.get("ready", True))
 
 
 def _shared_particles(runs: Sequence[Run], split: str) -> int | None:
@@ -128,12 +153,6 @@ def _shared_particles(runs: Sequence[Run], split: str) -> int | None:
 
 def _row(run: Run, split: str, particles: int | None) -> dict[str, Any]:
     records = [r for r in run.evidence if r["split"] == split and r["method"] == "importance"]
-    if not records:
-        raise ValueError(
-            f"The run {run.dir} was not evaluated on {split}; call ppl-vae evaluate {run.dir} "
-            f"--split {split} first."
-        )
-
     # The same number for all where there is one, else the tightest bound; all data before few.
     same = [r for r in records if r["particles"] == particles] or records
     record = max(same, key=lambda r: (r["n"], r["particles"]))
@@ -147,9 +166,21 @@ def _row(run: Run, split: str, particles: int | None) -> dict[str, Any]:
         "data": summary["hash"],
         "data_name": summary["name"],
         "protocol": summary["protocol"] or summary["binarization"],
-        "seconds": run.provenance.get("seconds", math.nan),
-        "parameters": run.provenance.get("parameters"),
+        "ready": True,
+        **_costs(run.provenance),
     }
+
+
+def _costs(provenance: dict[str, Any]) -> dict[str, Any]:
+    seconds, parameters = provenance.get("seconds", math.nan), provenance.get("parameters")
+    before = provenance.get("parent")
+
+    if before:
+        # A prior alone was fitted; the rest of the model was trained, and counts, as well.
+        seconds += before["seconds"]
+        parameters = None if parameters is None else parameters + before["kept"]
+
+    return {"seconds": seconds, "parameters": parameters}
 
 
 def _group(members: list[dict[str, Any]]) -> dict[str, Any]:

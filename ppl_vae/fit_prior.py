@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .modules import modules_of
 from .objectives import ELBO
 from .options import Options
 from .run import Run, load, training_of
+from .run.parent import parent
 
 __all__ = ["fit_prior"]
 
@@ -59,7 +61,9 @@ def fit_prior(
     check_free(out, overwrite)
     source = load(folder)
     plan = _plan(source, list(options))
+    kept = freeze(plan.experiment)
     _take_over(source, plan.experiment)
+    plan = replace(plan, parent=parent(source, kept))
     training = training_of(plan.experiment, plan.seed, plan.device, progress)
     plan.write(out, training)
     run = Run(out, device=plan.device)
@@ -95,7 +99,6 @@ def _plan(source: Run, tokens: list[str]) -> Plan:
         values["objective"] = {"class_path": f"{ELBO.__module__}.{ELBO.__name__}", "init_args": {}}
     parser = Options(function, source.dir)
     built, training = build(parser, values)
-    freeze(built)
     return Plan(reference, parser, values, built, training.get("device", "auto"), frozen=True)
 
 

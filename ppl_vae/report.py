@@ -78,10 +78,12 @@ def write_comparison(groups: Sequence[Record], path: Path | str, title: str = "C
     if not groups:
         raise ValueError("There are no runs to compare.")
 
-    ranked = sorted(groups, key=lambda group: -float(group["log_evidence"]))
+    ready = [group for group in groups if group.get("ready", True)]
+    ranked = sorted(ready, key=lambda group: -float(group["log_evidence"]))
     alike = [group for group in ranked if group.get("comparable", True)]
     others = [group for group in ranked if not group.get("comparable", True)]
-    content = [*_compared(alike), *_apart(others)]
+    late = [group for group in groups if not group.get("ready", True)]
+    content = [*_compared(alike), *_apart(others), *_late(late)]
 
     for group in ranked:
         if group.get("figures") or group.get("description"):
@@ -122,6 +124,16 @@ def _apart(groups: Sequence[Record]) -> list[Html]:
         element("h2", "Not comparable"),
         element("p", "These numbers must not be ranked with the others, nor among themselves."),
         ranking(groups, reasons=True),
+    ]
+
+
+def _late(groups: Sequence[Record]) -> list[Html]:
+    if not groups:
+        return []
+
+    return [
+        element("h2", "Not evaluated yet"),
+        listing((group["name"], group.get("reason", "")) for group in groups),
     ]
 
 

@@ -3,6 +3,7 @@ r"""Comparison: groups of seeds, ranks, and what may not be ranked."""
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import statistics
 from pathlib import Path
@@ -133,15 +134,58 @@ def test_a_name_is_printed_as_it_is(runs: Path, capsys: pytest.CaptureFixture[st
     assert "[red]" in capsys.readouterr().out
 
 
-def test_a_run_that_was_not_evaluated_is_refused(
+def test_a_run_that_was_not_evaluated_is_set_apart(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    r"""The others are ranked as if it were not there, and it is told what it lacks."""
+    alone = groups([runs / "plain" / "seed-0", runs / "warm"])
+    run, page = runs / "plain" / "seed-1", tmp_path / "page.html"
+    (run / "evidence.json").unlink()
+    *ranked, late = groups([runs / "plain", runs / "warm"])
+    assert [(r["name"], r["log_evidence"]) for r in ranked] == [
+        (r["name"] if r["runs"] > 1 else "plain", r["log_evidence"]) for r in alone
+    ]
+    assert not late["ready"] and not late["comparable"] and late["name"] == str(run)
+    assert all(row["ready"] and row["comparable"] for row in ranked)
+
+    assert main(["compare", str(runs / "plain"), str(runs / "warm"), "--out", str(page)]) == 0
+    command = f"ppl-vae evaluate {run} --split test"
+    out = capsys.readouterr().out
+    assert f"{run} is not ranked: it was not evaluated on test; call {command}\n" in out
+    assert "nan" not in out and "over data and over seeds" in out
+    assert "Not evaluated yet" in page.read_text() and command in page.read_text()
+
+
+def test_the_command_for_a_run_that_was_not_evaluated_works(runs: Path) -> None:
+    run = runs / "plain" / "seed 1"
+    (runs / "plain" / "seed-1").rename(run)
+    (run / "evidence.json").unlink()
+    *_, late = groups([runs / "plain"])
+    tokens = shlex.split(late["reason"].partition("ppl-vae ")[2])
+    assert main([*tokens, "--particles", "30", "--limit", "20"]) == 0
+    assert all(row["ready"] for row in groups([runs / "plain"]))
+
+
+def test_a_run_that_was_stopped_at_once_is_to_be_trained_first(runs: Path) -> None:
+    run = runs / "plain" / "seed-1"
+    for name in ("evidence.json", "checkpoints/best.safetensors"):
+        (run / name).unlink()
+    *_, late = groups([runs / "plain"])
+    commands = f"call ppl-vae resume {run}, then ppl-vae evaluate {run} --split test"
+    assert late["reason"] == f"it was not trained yet; {commands}"
+
+
+def test_runs_none_of_which_was_evaluated_are_refused(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = runs / "plain" / "seed-1"
-    (run / "evidence.json").unlink()
+    for seed in ("0", "1"):
+        (runs / "plain" / f"seed-{seed}" / "evidence.json").unlink()
     with pytest.raises(ValueError, match="was not evaluated on test; call ppl-vae evaluate"):
-        groups([runs / "plain"])
+        groups([runs / "plain" / "seed-1"])
     assert main(["compare", str(runs / "plain")]) == 2
-    assert str(run) in capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert out == "" and error.count("\n") == 1
+    assert str(runs / "plain" / "seed-0") in error and "1 other run" in error
     with pytest.raises(ValueError, match="--split validation"):
         groups([runs / "warm"], split="validation")
 

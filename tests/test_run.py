@@ -500,7 +500,12 @@ def test_an_experiment_of_the_user_is_copied_and_loads_from_the_copy(tmp_path: P
 
     with (run.dir / "files" / "mine.py").open("a") as file:
         file.write("# changed\n")
-    with pytest.raises(ValueError, match=r"mine\.py is missing or was changed"):
+    before = run.config["files"]["files/mine.py"][:12]
+    with pytest.raises(ValueError, match=rf"mine\.py was changed .* undo .* {before} again"):
+        load(run.dir)
+
+    (run.dir / "files" / "mine.py").unlink()
+    with pytest.raises(ValueError, match=rf"mine\.py is missing.* put it back .* {before}\)"):
         load(run.dir)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..fit import judged
-from .page import number
+from .origin import fitted, trained
 from .results import count
 
 __all__ = ["describe", "facts", "made_by"]
 
 Options = Mapping[str, Any]
-TRAINING = ("epochs", "batch_size", "optimizer", "scheduler", "warmup", "patience", "clip")
+TRAINING = (
+    *("epochs", "batch_size", "optimizer", "scheduler", "warmup", "patience", "clip"),
+    *("compile", "precision"),
+)
 
 
 def facts(
@@ -21,17 +23,20 @@ def facts(
     r"""The rows of a table: what, and its value. What is not known is left out."""
     options = config.get("options", {})
     parts = {k: v for k, v in options.items() if k not in {*TRAINING, "seed", "device"}}
-    training = {k: options.get(k, config.get(k)) for k in TRAINING}
+    # What was used, defaults included, is told rather than what was asked for.
+    used = provenance.get("training") or {k: options.get(k, config.get(k)) for k in TRAINING}
+    part, origin = (" of the fit", fitted) if config.get("frozen") else ("", trained)
+    # What is not the prior was trained in another way, by the run that it comes from.
+    names = {k: f"{k}{part}" if k == "objective" else k for k in parts}
     rows = {
         "experiment": config.get("experiment"),
-        **{k: describe(v) for k, v in parts.items() if v is not None},
+        **{names[k]: describe(v) for k, v in parts.items() if v is not None},
         "data": _data(data),
         "protocol": data.get("protocol"),
         "binarization": data.get("binarization"),
-        "parameters": provenance.get("parameters") and count(provenance["parameters"]),
-        **{k.replace("_", " "): describe(v) for k, v in training.items() if v is not None},
+        **origin(provenance, history),
+        **{k.replace("_", " ") + part: _setting(v) for k, v in used.items() if v is not None},
         "seed": options.get("seed", config.get("seed")),
-        "trained": _trained(history, provenance.get("seconds")),
         "device": provenance.get("device"),
         "versions": describe(provenance.get("versions", {})),
         "commit": provenance.get("commit"),
@@ -62,6 +67,17 @@ def describe(value: Any) -> str:
     return str(value)
 
 
+def _setting(value: Any) -> str:
+    # A switch of an optimizer that is off is not worth a word.
+    if isinstance(value, Mapping) and "class_path" in value:
+        on = {k: v for k, v in (value.get("init_args") or {}).items() if v is not False}
+        return describe({**value, "init_args": on})
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {_setting(v)}" for k, v in value.items())
+
+    return describe(value)
+
+
 def made_by(provenance: Options) -> str:
     r"""Which version made a page."""
     version = provenance.get("versions", {}).get("ppl_vae", "")
@@ -75,18 +91,3 @@ def _data(data: Options) -> str:
     shape = " x ".join(map(str, data.get("event_shape", ())))
     counts: Iterable[str] = (f"{count(n)} {k}" for k, n in data.get("counts", {}).items())
     return "; ".join(filter(None, [str(data.get("name", "")), shape, *counts]))
-
-
-def _trained(history: Sequence[Options], seconds: float | None) -> str:
-    if not history:
-        return "not yet"
-
-    scores = {row["epoch"]: judged(dict(row)) for row in history if _has_loss(row)}
-    finite = {epoch: score for epoch, score in scores.items() if score == score}
-    best = f", the best is epoch {max(finite, key=lambda k: finite[k]):.0f}" if finite else ""
-    took = sum(row.get("seconds", 0.0) for row in history) if seconds is None else seconds
-    return f"{len(history)} epochs{best}; {number(took, 0)} seconds"
-
-
-def _has_loss(row: Options) -> bool:
-    return "epoch" in row and any(k.endswith(("_elbo", "_loss")) for k in row)

@@ -20,6 +20,7 @@ from ..options import Options
 from . import checkpoint
 from .atomic import WriteError, write_json, write_text
 from .provenance import provenance
+from .recipe import recipe
 from .userfile import digest
 
 __all__ = ["Plan", "build", "check_free"]
@@ -40,6 +41,8 @@ class Plan:
     device: str
     frozen: bool = False
     r"""Whether all weights but the prior's are kept."""
+    parent: Mapping[str, Any] | None = None
+    r"""What the provenance tells of the run that weights were taken from."""
 
     @classmethod
     def of(cls, reference: str, options: list[str]) -> Plan:
@@ -95,7 +98,12 @@ class Plan:
             **({"frozen": True} if self.frozen else {}),
         }
         write_json(out / "data.json", self.experiment.data.summary())
-        write_json(out / "provenance.json", provenance(pick_device(self.device)))
+        origin = {
+            **provenance(pick_device(self.device)),
+            "training": recipe(self.experiment, training),
+            **({"parent": self.parent} if self.parent else {}),
+        }
+        write_json(out / "provenance.json", origin)
         write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         # A run that is killed before it saves anything can be resumed all the same.
         checkpoint.write(out / "checkpoints" / "last.safetensors", checkpoint.snapshot(training))

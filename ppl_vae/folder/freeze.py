@@ -10,10 +10,13 @@ from ..modules import modules_of
 __all__ = ["freeze"]
 
 
-def freeze(experiment: Experiment) -> None:
+def freeze(experiment: Experiment) -> int:
     r"""Leaves gradients to the prior's own parameters alone; all else is in evaluation mode.
 
     What the prior shares with the guide, such as the posterior of a VampPrior, is frozen too.
+
+    Returns:
+        How many numbers this keeps from being fitted.
 
     Raises:
         ValueError: If the model has no prior, or the prior has no parameters.
@@ -34,8 +37,14 @@ def freeze(experiment: Experiment) -> None:
         )
 
     training = {id(module) for module in prior.modules()} - shared
+    kept = 0
     for root in modules_of(experiment.model, experiment.guide):
         for parameter in root.parameters():
+            # What is frozen already, by the experiment or as a part of both, does not count.
+            if parameter.requires_grad and id(parameter) not in free:
+                kept += parameter.numel()
             parameter.requires_grad_(id(parameter) in free)
         for module in root.modules():
             module.training = id(module) in training
+
+    return kept

@@ -70,6 +70,8 @@ class Saver:
         svi = self.training.svi
         more: dict[str, Any] = {"parameters": count, "seconds": seconds, "steps": svi.steps}
         more |= {"compile": svi.backend, "precision": svi.precision}
+        # How steps are taken is decided before the first.
+        more["training"] = {**self.provenance.get("training", {}), "compile": svi.backend}
         write_json(self.folder / "provenance.json", {**self.provenance, **more})
         self.last = time.perf_counter()
 

@@ -8,12 +8,36 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["digest", "load_module", "module_name"]
+__all__ = ["check_unchanged", "digest", "load_module", "module_name"]
 
 
 def digest(path: Path) -> str:
     r"""The SHA-256 of a file, as hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_unchanged(path: Path, known: str) -> None:
+    r"""Looks whether a run's copy of a file of the user is what it was.
+
+    Arguments:
+        path: The copy.
+        known: Its SHA-256 when the run was made.
+
+    Raises:
+        ValueError: If it is missing, or was changed.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"The file {path} is missing, which is the run's own copy of a file that its programs "
+            f"are built from: put it back (its SHA-256 begins with {known[:12]}), or train the "
+            "run anew."
+        )
+    if digest(path) != known:
+        raise ValueError(
+            f"The file {path} was changed since the run was made, and the weights belong to what "
+            f"it held: undo the change, until its SHA-256 begins with {known[:12]} again, or train "
+            "a new run with the changed file."
+        )
 
 
 def module_name(path: Path) -> str:

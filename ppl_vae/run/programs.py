@@ -17,7 +17,7 @@ from ..experiment import Experiment
 from ..folder import checkpoint
 from ..folder.create import build
 from ..folder.freeze import freeze
-from ..folder.userfile import digest
+from ..folder.userfile import check_unchanged
 from ..options import Options
 from ..svi import SVI
 from .records import Records
@@ -49,8 +49,7 @@ class Programs(Records):
     def experiment(self) -> Experiment:
         r"""The experiment, built without its data."""
         for name, known in self.config["files"].items():
-            if not (self.dir / name).is_file() or digest(self.dir / name) != known:
-                raise ValueError(f"The file {self.dir / name} is missing or was changed.")
+            check_unchanged(self.dir / name, known)
 
         with stored(self.data_summary):
             parser = Options(find_experiment(self.config["experiment"], self.dir), self.dir)

@@ -61,7 +61,7 @@ class Records:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        r"""Versions, commit, device, and, once trained, seconds and parameters."""
+        r"""Versions, commit, device, how it is trained, and, once it is, seconds and parameters."""
         return self._json("provenance.json")
 
     @property

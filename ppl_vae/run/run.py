@@ -13,6 +13,7 @@ from ..evaluation import Evidence, log_evidence
 from ..fit import Training
 from ..folder import checkpoint
 from ..folder.gallery import figures
+from ..folder.recipe import recipe
 from .evaluations import digest, dimensions, forget, keep, measure
 from .predictions import Predictions
 from .training import run_saving, training_of
@@ -68,7 +69,9 @@ class Run(Predictions):
     def follow(self, training: Training) -> None:
         r"""Runs a training with checkpoints; SIGINT and SIGTERM stop it after the current step."""
         self.__dict__.pop("svi", None)
-        run_saving(training, self.dir, self.provenance)
+        told = self.provenance
+        used = recipe(self.experiment, training, told.get("training"))
+        run_saving(training, self.dir, {**told, "training": used})
 
     def log_evidence(
         self, x: Tensor | None = None, *, exposure: Tensor | None = None, **options: Any

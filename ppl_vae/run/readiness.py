@@ -1,0 +1,66 @@
+r"""Runs that cannot be ranked yet: what each lacks, and the command that supplies it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from .records import Records
+
+__all__ = ["lack", "refusal", "unready"]
+
+NUMBERS = (
+    *("log_evidence", "standard_error", "monte_carlo_error", "elbo", "reconstruction", "kl"),
+    *("bits_per_dim", "seconds"),
+)
+r"""What a run that was evaluated has, in a comparison."""
+
+
+def lack(run: Records, split: str) -> str | None:
+    r"""What a run lacks to be ranked, with the command for it; None if it lacks nothing.
+
+    Arguments:
+        run: The run.
+        split: The split that it should have been evaluated on.
+    """
+    if any(r["split"] == split and r["method"] == "importance" for r in run.evidence):
+        return None
+
+    folder = shlex.quote(str(run.dir))
+    evaluate = f"ppl-vae evaluate {folder} --split {split}"
+
+    if not (run.dir / "checkpoints" / "best.safetensors").is_file():
+        # It was stopped before its first epoch was over.
+        return f"was not trained yet; call ppl-vae resume {folder}, then {evaluate}"
+
+    return f"was not evaluated on {split}; call {evaluate}"
+
+
+def unready(run: Records, split: str) -> dict[str, Any] | None:
+    r"""A run in a comparison, without numbers, and why; None if it can be ranked."""
+    missing = lack(run, split)
+
+    if missing is None:
+        return None
+
+    return {
+        **dict.fromkeys(NUMBERS, math.nan),
+        "khat_share": None,
+        "dir": run.dir,
+        "name": str(run.dir),
+        "split": split,
+        "runs": 1,
+        "standard_error_kind": "over data",
+        "ready": False,
+        "comparable": False,
+        "reason": f"it {missing}",
+    }
+
+
+def refusal(runs: Sequence[Records], split: str) -> str:
+    r"""Why none of several runs can be ranked, in a sentence or two."""
+    more = len(runs) - 1
+    rest = f" Nor can the {more} other run{'s' * (more > 1)} be ranked yet." if more else ""
+    return f"The run {runs[0].dir} {lack(runs[0], split)} first.{rest}"
