@@ -1,8 +1,9 @@
 r"""How well does a variational auto-encoder model a data set of one's own?
 
 By default columns are standardized and the likelihood is normal with one learned scale, so rows of
-real numbers work as they are; the change of volume is added back to the evidence. Missing entries
-(NaN, empty cells) take --likelihood Masked, of any family.
+real numbers work as they are; the change of volume is added back to the evidence. Counts, and other
+data with a likelihood of their own, take --scaling none. Missing entries (NaN, empty cells) take
+--likelihood Masked, of any family.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import torch
 
 from ppl_vae.conditional import Conditional
 from ppl_vae.data import Data, array
+from ppl_vae.data.stored import recall
 from ppl_vae.experiment import Experiment
-from ppl_vae.families import Family, Normal
+from ppl_vae.families import Family, Normal, Product
 from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE
 from ppl_vae.networks import Network, mlp
@@ -58,7 +60,8 @@ def experiment(
         labels: The column of labels, by name or number.
         key: The array in a .npz or .mat file.
         event_shape: The shape of one datum, such as [1,28,28].
-        scaling: none, standardize or unit.
+        scaling: standardize, unit, or none: counts, and others whose likelihood is not over all
+            real numbers, stay as they are.
         binarization: none, threshold, static or dynamic.
         exposure: For counts, with --scaling none: total, the sum of each row, or the column that
             holds it, by name or number; the likelihood is then Poisson, NegativeBinomial or
@@ -91,7 +94,7 @@ def experiment(
         allow_nan=binarization == "none",
     )
     family = likelihood(data.event_shape)
-    _check_missing(data, family)
+    _check_support(data, family)
     q = Conditional(
         data.event_shape,
         posterior((latent,)),
@@ -118,21 +121,57 @@ def _start(data: Data) -> torch.Tensor:
     return data.mean / (data.exposure or 1.0)
 
 
-def _check_missing(data: Data, family: Family) -> None:
-    rows = data.examples(complete=False)
-    rows = rows[rows.isnan().flatten(1).any(1)]
-
-    if len(rows) == 0:
+def _check_support(data: Data, family: Family) -> None:
+    # A run that is loaded may be without rows.
+    if recall() is not None:
         return
 
+    rows = data.examples(complete=False)
     with torch.no_grad():
         given = {} if data.exposure is None else {"exposure": torch.ones(())}
         support: Any = family(torch.zeros(family.param_shape), **given).support
 
-    # Some columns alone may be masked.
-    if not support.check(rows).all() and not support.check(torch.full_like(rows, torch.nan)).all():
-        name = type(family).__name__
+    if support.check(rows).all():
+        return
+
+    name = type(family).__name__
+
+    if _gaps(family, support, rows):
         raise ValueError(
             f"The rows of {data.name} have missing entries (NaN), which {name} does not take: give "
             f"--likelihood Masked --likelihood.family {name}, or remove or fill them."
         )
+    if data.scaling is not None or isinstance(family, Product):
+        raise ValueError(_outside(data, family, support, rows))
+
+
+def _gaps(family: Family, support: Any, rows: torch.Tensor) -> bool:
+    if isinstance(family, Product):  # some columns alone may be masked
+        parts = zip(rows.unbind(1), support.parts, strict=True)
+        return any(bool((y.isnan() & ~part.check(y)).any()) for y, part in parts)
+
+    return bool(rows.isnan().any()) and not support.check(torch.full_like(rows, torch.nan)).all()
+
+
+def _outside(data: Data, family: Family, support: Any, rows: torch.Tensor) -> str:
+    where, cure = f"the support of {type(family).__name__}", "take a likelihood with that support"
+
+    if isinstance(family, Product):
+        bad = [i for i, part in enumerate(support.parts) if not part.check(rows[:, i]).all()]
+        told = ", ".join(f"{i} ({type(family.columns[i]).__name__})" for i in bad)
+        where += f" in column{'s' * (len(bad) > 1)} {told}, counted from 0"
+        cure = "take families with the supports of their columns"
+    if data.scaling is None:
+        return f"The data of {data.name} lie outside of {where}; {cure}."
+
+    raw = data.scaling.inv(rows.double())
+    whole = raw.round()  # scaling in float32 and back leaves integers beside themselves
+    if support.check(torch.where((raw - whole).abs() < 1e-4, whole, raw)).all():
+        cure = "give --scaling none, since as they are they lie in it"
+    else:
+        cure = f"{cure}, or give --scaling none, which leaves data as they are"
+
+    return (
+        f"The data of {data.name}, which --scaling changes (by default each column to mean 0 and "
+        f"variance 1), then lie outside of {where}; {cure}."
+    )

@@ -56,7 +56,7 @@ class Experiment:
     warmup: int = 0
     r"""The number of epochs over which the KL weight rises from 0 to 1."""
     patience: int | None = None
-    r"""The number of epochs without a better validation ELBO after which to stop."""
+    r"""The number of epochs without a better validation bound after which to stop."""
     clip: float | None = None
     r"""The largest norm of the gradient."""
     compile: str = "auto"

@@ -15,17 +15,21 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, Namespace
 from torch.optim.lr_scheduler import LRScheduler
 
-from .catalogue import base_of, choices, nearest
+from .catalogue import base_of, choices, nearest, public_name
+from .chosen import Chosen
 from .folder.userfile import load_module, module_name
+from .hints import accepted
 from .networks import Network
+from .parser import Parser
 from .precision import Precision
+from .refusal import sentence
 from .staging import Backend
 
 __all__ = ["Options", "training"]
@@ -57,7 +61,7 @@ def training(
         optimizer: The optimizer, a class of torch.optim.
         scheduler: The scheduler of the learning rate, stepped once per epoch.
         warmup: The number of epochs over which the KL weight rises from 0 to 1.
-        patience: The number of epochs without a better validation ELBO after which to stop.
+        patience: The number of epochs without a better validation bound after which to stop.
         clip: The largest norm of the gradient.
         compile: How steps are taken: off (through Pyro each time), fx (its operations replayed),
             inductor (compiled), cudagraph (one launch a step), or auto (by the number of steps).
@@ -80,9 +84,11 @@ class Options:
         r"""The files of the user that options refer to, by module name."""
         self.own = list(inspect.signature(function).parameters)
         self.hints = {**typing.get_type_hints(training), **typing.get_type_hints(function)}
-        self.parser = ArgumentParser(exit_on_error=False, add_help=False)
+        self.parser = Parser(exit_on_error=False, add_help=False)
         self.parser.add_function_arguments(function, fail_untyped=False)
         self.parser.add_function_arguments(training, skip=set(self.own), fail_untyped=False)
+        self.chosen = Chosen(self.hints, self.parser)
+        r"""The classes that the options at hand name."""
 
         self.kept: dict[str, Any] = {}
         r"""The defaults that no file can hold, such as a lambda: they stay in the function."""
@@ -112,7 +118,7 @@ class Options:
         try:
             return self._plain(self.parser.parse_args(tokens))
         except ArgumentError as error:
-            raise ValueError(self._sentence(str(error))) from error
+            raise ValueError(sentence(str(error), self.chosen.hint)) from error
 
     def build(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         r"""Instantiates plain values.
@@ -127,7 +133,7 @@ class Options:
             parsed = self.parser.parse_object(self._import(config))
             values = self.parser.instantiate(parsed).as_dict()
         except ArgumentError as error:
-            raise ValueError(self._sentence(str(error))) from error
+            raise ValueError(sentence(str(error), self.chosen.hint)) from error
 
         # A training changes its parts: the function's own stay as they are.
         values |= {k: copy.deepcopy(v) for k, v in self.kept.items() if values.get(k) is None}
@@ -161,21 +167,27 @@ class Options:
 
         return value
 
-    def _user_class(self, reference: str) -> str:
+    def _user_class(self, reference: str, base: type | None = None) -> str:
         file, name = reference.rsplit(":", 1)
         path = self.folder / file
         module = load_module(path)
         self.files[module_name(path)] = path
 
-        if not inspect.isclass(getattr(module, name, None)):
+        found = getattr(module, name, None)
+
+        if found is None:
             classes = ((k, v) for k, v in vars(module).items() if inspect.isclass(v))
             known = [k for k, v in classes if v.__module__ == module.__name__]
             raise ValueError(f"The file {file} has no class {name!r}{nearest(name, known)}.")
+        if not inspect.isclass(found):
+            kind = "a function" if inspect.isroutine(found) else f"of type {type(found).__name__}"
+            wanted = "a class" if base is None else f"a class, a subclass of {public_name(base)}"
+            raise ValueError(f"In the file {file}, {name!r} is {kind}; the option takes {wanted}.")
 
         return f"{module.__name__}.{name}"
 
     def _translate(self, tokens: list[str]) -> list[str]:
-        chosen: dict[str, type | None] = {}
+        chosen = self.chosen = Chosen(self.hints, self.parser)
         out = []
 
         for i, token in enumerate(tokens):
@@ -189,6 +201,9 @@ class Options:
                 value = following[0]
 
             new = self._check(option, value, chosen)
+            if option.endswith(".help"):
+                # Help is all that it gives.
+                return [*out, f"--{option}={new}" if new else token]
             if new == value:
                 out.append(token)
             elif equals:
@@ -199,24 +214,23 @@ class Options:
 
         return out
 
-    def _check(self, option: str, value: str, chosen: dict[str, type | None]) -> str:
+    def _check(self, option: str, value: str, chosen: Chosen) -> str:
         name, _, inner = option.partition(".")
 
-        if name not in self.hints:
-            names = [f"--{k}" for k in (*self.own, *self.hints, *OF_TRAIN) if k != "return"]
-            raise ValueError(
-                f"There is no option --{name}{nearest(f'--{name}', names)}; there are "
-                f"{', '.join(dict.fromkeys(names))}."
-            )
+        if name not in chosen.hints:
+            raise ValueError(self._unknown(name, value, chosen))
+        if option.endswith(".help"):
+            # It names a class, too.
+            return self._check(option.removesuffix(".help"), value, chosen)
 
-        base = base_of(self._inner_hint(option, chosen) if inner else self.hints[name])
+        base = base_of(chosen.hint(option, value))
 
         if base is None or (inner and not base.__module__.startswith("ppl_vae.")):
-            return self._user_class(value) if ".py:" in value else value
+            return self._user_class(value, base) if ".py:" in value else value
         if value[:1] == "{":
             chosen[option] = None
         elif ".py:" in value:
-            value = self._user_class(value)
+            value = self._user_class(value, base)
             module, _, last = value.rpartition(".")
             cls = chosen[option] = getattr(sys.modules[module], last)
             if not issubclass(cls, base):
@@ -224,111 +238,41 @@ class Options:
         elif "." in value:
             chosen[option] = choices(base).get(value.rpartition(".")[2])
         elif value and value not in ("null", "None"):
-            known = choices(base)
+            known = choices(base, option.rpartition(".")[2])
             if value not in known:
+                head = f"There is no {option} {value!r}{nearest(value, known)}"
+                if value in choices(base):
+                    head = f"{value} does not fit --{option}"
                 raise ValueError(
-                    f"There is no {option} {value!r}{nearest(value, known)}; there are "
-                    f"{', '.join(sorted(known))}, or give file.py:Class."
+                    f"{head}; there are {', '.join(sorted(known))}, or give file.py:Class."
                 )
             chosen[option] = known[value]
 
-        if name in chosen and chosen[name] is not self._default_class(name):
+        if name in chosen and chosen[name] is not chosen.default(name):
             # jsonargparse would hand options of the default on to any class with such names.
             self.parser.set_defaults({name: None})
 
         return value
 
-    def _inner_hint(self, option: str, chosen: Mapping[str, type | None]) -> Any:
-        # The type that an option of a part has; None where that is not known.
-        path, *names = option.split(".")
-        cls = chosen[path] if path in chosen else self._default_class(path)
-        hint = None
+    def _unknown(self, name: str, value: str, chosen: Chosen) -> str:
+        if example := chosen.example(name, value):
+            return f"There is no option --{name}; it is one of a part, as in {example}."
 
-        if cls is None and path not in chosen:
-            raise ValueError(f"Name the class before its options: --{path} CLASS --{option}.")
-
-        for name in names:
-            if cls is None or name in ("help", "init_args", "class_path"):
-                return None
-            accepted = _accepted(cls)
-            if name not in accepted:
-                has = ", ".join(f"--{path}.{k}" for k in accepted) or "none"
-                raise ValueError(
-                    f"{cls.__name__} has no option {name!r}{nearest(name, accepted)}; it has {has}."
-                )
-            hint = _hint(cls, name)
-            path = f"{path}.{name}"
-            cls = chosen.get(path)
-
-        return hint
-
-    def _default_class(self, name: str) -> type | None:
-        default = self.parser.get_default(name)
-        path = default.get("class_path", "") if isinstance(default, (Mapping, Namespace)) else ""
-        base = base_of(self.hints[name])
-        return None if base is None else choices(base).get(path.rpartition(".")[2])
-
-    def _sentence(self, message: str) -> str:
-        # jsonargparse tells the chain of what failed, a line each; the last says what is wrong.
-        lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
-        keys = re.findall(r'Parser key "([\w.]+)"', message)
-        option = ".".join(keys) if keys else None
-        part = re.search(r"class_path='([\w.]+)'", message)
-        cls = part.group(1).rpartition(".")[2] if part else "The class"
-
-        if rejected := re.search(r"Option '(\w+)' is not accepted", message):
-            return f"{cls} has no option {rejected.group(1)!r} (at --{option})."
-        if inner := re.search(r"NestedArg\(key='([\w.]+)', val='?(.*?)'?\)", message):
-            return f"Option --{keys[0]}.{inner.group(1)} does not take {inner.group(2)!r}."
-        if needed := re.search(r"the following arguments are required: ([\w, ]+)", message):
-            return f"{cls} does not fit --{option} as it stands: it needs {needed.group(1)}."
-        if bare := re.search(r"argument (--[\w.]+): expected one argument", message):
-            return f"Option {bare.group(1)} needs a value."
-        if loose := re.search(r"unrecognized arguments: (.*)", message, re.IGNORECASE):
-            return f"There is no place for {loose.group(1)!r}: options are given as --NAME VALUE."
-
-        got = re.search(r"(?:Given|Got) value: (.*?)\.?$", lines[-1])
-        if got and option in self.hints and "class_path" not in got.group(1):
-            hint = self.hints[option]
-            if words := _words(hint):
-                return f"Option --{option} is one of {', '.join(words)}, got {got.group(1)!r}."
-            base = base_of(hint)
-            kind = base.__name__ if base else hint.__name__ if inspect.isclass(hint) else hint
-            return f"Option --{option} takes {kind}, got {got.group(1)!r}."
-        if got and option and "class_path" not in got.group(1):
-            return f"Option --{option} does not take {got.group(1)!r}."
-
-        return f"Option --{option}: {lines[-1]}" if option else f"{lines[-1].rstrip('.')}."
-
-
-def _hint(cls: type, name: str) -> Any:
-    init: Any = inspect.getattr_static(cls, "__init__")
-    try:
-        return typing.get_type_hints(init).get(name)
-    except NameError:
-        return None  # some of torch's classes name types that they import for checkers alone
+        names = [f"--{k}" for k in dict.fromkeys((*self.own, *chosen.hints, *OF_TRAIN))]
+        return (
+            f"There is no option --{name}{nearest(f'--{name}', names, '--')}; there are "
+            f"{', '.join(names)}."
+        )
 
 
 def _described(value: Any) -> Any:
     # Networks keep their arguments as attributes, which tell how to build them again.
     if isinstance(value, Network):
-        arguments = {k: _described(getattr(value, k)) for k in _accepted(type(value))}
+        arguments = {k: _described(getattr(value, k)) for k in accepted(type(value))}
         path = f"{type(value).__module__}.{type(value).__qualname__}"
         return {"class_path": path, "init_args": arguments}
 
     return list(value) if isinstance(value, tuple) else value
-
-
-def _words(hint: Any) -> list[str]:
-    # The values of a Literal, which may be optional.
-    parts = [part for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is Literal]
-    return [str(word) for part in parts for word in typing.get_args(part)]
-
-
-def _accepted(cls: type) -> list[str]:
-    # The experiment itself gives the first arguments of a part, such as its shape.
-    given = ("event_shape", "params", "optimizer")
-    return [k for k in inspect.signature(cls).parameters if k not in given]
 
 
 def _is_plain(value: Any) -> bool:

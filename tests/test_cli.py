@@ -16,6 +16,7 @@ import pytest
 from ppl_vae import Run
 from ppl_vae.catalogue import experiments
 from ppl_vae.cli import COMMANDS, main
+from ppl_vae.listing import listed
 
 SMALL = (
     "--latent 2 --epochs 2 --batch_size 512 --encoder mlp --encoder.hidden [16] "
@@ -136,8 +137,13 @@ def test_commands_write_what_they_name(
 
 
 def test_resume_continues(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = call(capsys, f"resume {trained} --quiet")
-    assert out.startswith(f"{trained}: ELBO") and err == ""
+    for quiet in ("--quiet", "--quiet true", "--quiet=true"):
+        out, err = call(capsys, f"resume {trained} {quiet}")
+        assert out.startswith(f"{trained}: ELBO") and err == ""
+    assert call(capsys, f"resume --quiet {trained}")[1] == ""
+    assert "steps: " in call(capsys, f"resume {trained} --quiet false")[1]
+    _, err = call(capsys, f"resume {trained} --quiet=maybe", status=2)
+    assert "--quiet is true or false, got 'maybe'" in err
 
 
 def test_list_names_experiments_and_parts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,8 +155,6 @@ def test_list_names_experiments_and_parts(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    if command == "list":
-        return
     out, err = call(capsys, f"{command} --help")
     assert out.startswith(f"usage: ppl-vae {command or 'COMMAND'}") and err == ""
     assert "<function" not in out and "object at 0x" not in out
@@ -173,6 +177,42 @@ def test_help_of_a_part_names_its_options(capsys: pytest.CaptureFixture[str]) ->
     assert "--prior.components" in out
 
 
+HELP = {
+    "digits --encoder.help mlp": ("--encoder.hidden", "torch.nn, such as"),
+    "digits --encoder.help mlp --encoder.hidden [3] --epochs 1": ("--encoder.hidden",),
+    "digits --optimizer.help Adam": ("--optimizer.lr", "--optimizer.weight_decay"),
+    "digits --scheduler.help=CosineAnnealingLR": ("--scheduler.T_max",),
+    "digits --likelihood Masked --likelihood.family.help Binomial": ("family.total",),
+    "layers --guide.help Ladder": ("--guide.up",),
+}
+
+
+@pytest.mark.parametrize("line", HELP)
+def test_help_of_a_part_is_for_people(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    out, _ = call(capsys, f"train {line}")
+    assert out.startswith("usage: ppl-vae train") and len(out.splitlines()) < 100
+    assert all(told in out for told in HELP[line])
+    assert not re.search(r":\w+:`|``|\\|<class|torch\.nn\.\w+,|optimizer\.params|r\.optimizer", out)
+
+
+@pytest.mark.parametrize("kind", ["priors", "families", "guides", "networks", "objectives"])
+def test_help_of_every_part_has_no_markup(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    role = {"families": "likelihood", "networks": "encoder"}.get(kind, kind.removesuffix("s"))
+    # Other tests may have imported parts of their own.
+    for name in [k for k, part in listed(kind).items() if part.__module__.startswith("ppl_vae.")]:
+        out, _ = call(capsys, f"train digits --{role}.help {name}")
+        assert out.startswith("usage: ppl-vae train")
+        assert not re.search(r":\w+:`|``|\\|<class|ppl_vae\.models|Shape\]", out), out
+
+
+def test_a_guide_is_chosen_among_guides(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = call(capsys, "train digits --help")
+    (block,) = re.findall(r"  --guide GUIDE(.*?)\n  --", out, re.DOTALL)
+    assert set(re.findall(r"ppl_vae\.\s*(\w+\.\s*\w+)", block)) == {
+        f"guides.{name}" for name in listed("guides")
+    }
+
+
 NEAREST = {
     "trian digits": "'train'",
     "train digit": "'digits'",
@@ -185,6 +225,11 @@ NEAREST = {
     "train digits --encoder.hiden [3]": "'hidden'",
     "evaluate {run} --particels 3": "'--particles'",
     "resume {run} --quite": "'--quiet'",
+    "list prior": "'priors'",
+    "list family": "'families'",
+    "list likelihoods": "'families'",
+    "list posterior": "'families'",
+    "list decoders --legal": "'networks'",
 }
 
 
@@ -230,6 +275,19 @@ def test_a_process_tells_its_status(tmp_path: Path) -> None:
     done = process("train", "digits", "--out", str(tmp_path / "run"), "--latent", "0")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("ppl-vae: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["list", "train digits --help", "list guides"])
+def test_a_pipe_that_is_closed_ends_it_silently(line: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "ppl_vae", *line.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
 
 
 def test_an_unforeseen_error_is_one_line_unless_its_traceback_is_asked_for(

@@ -46,13 +46,26 @@ def experiment() -> Experiment:
     return Experiment(data=data, model=VAE(StandardNormal((2,)), p), guide=Guide())
 """
 
+PRIOR = """
+import pyro.distributions as dist
+import torch
+
+from ppl_vae.priors import Prior
+
+
+class Loose(Prior):
+    def forward(self):
+        return dist.Normal(torch.zeros(self.event_shape), 1.0)
+"""
+
 EXPERIMENTS = {
+    "loose.py": PRIOR,
     "other_site.py": GUIDE.replace("NAME", "latent"),
     "no_function.py": "x = 1\n",
     "no_experiment.py": "def experiment():\n    return 3\n",
     "syntax.py": "def experiment(:\n",
     "fails.py": "import no_such_module\n",
-    "two.py": "class Plain:\n    pass\n",
+    "two.py": "class Plain:\n    pass\n\n\ndef net(a, b):\n    pass\n\n\nwidth = 3\n",
 }
 
 
@@ -82,6 +95,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     header = "a,b,kind\n"
     (folder / "table.csv").write_text(header + "1,2,x\n3,4,y\n" * 20)
     (folder / "unlabelled.csv").write_text(header + "1,2,x\n3,4,\n" * 20)
+    (folder / "gaps.csv").write_text("1,0.5,2\n,1.5,3\n" * 20)
     (folder / "ragged.csv").write_text(header + "1,2,x\n3,4\n" * 20)
     (folder / "truncated.npy").write_bytes((folder / "grey.npy").read_bytes()[:300])
     (folder / "truncated.npz").write_bytes(b"PK\x03\x04 and no more")
@@ -129,13 +143,48 @@ CASES: dict[str, tuple[str, str]] = {
     "part": (digits("--prior Vmp"), r"no prior 'Vmp' \(did you mean 'Vamp'"),
     "part file": (digits("--prior nope.py:Wide"), "no file nope.py"),
     "part class": (digits("--prior two.py:Wide"), "two.py has no class 'Wide'"),
+    "part function": (
+        digits("--encoder two.py:net"),
+        r"In the file two\.py, 'net' is a function; the option takes a class, a subclass of "
+        r"ppl_vae\.networks\.Network\.",
+    ),
+    "part value": (
+        digits("--prior two.py:width"),
+        r"'width' is of type int; .* ppl_vae\.priors\.Prior",
+    ),
+    "inner part function": (
+        digits("--likelihood Masked --likelihood.family two.py:net"),
+        r"'net' is a function; .* ppl_vae\.families\.Family",
+    ),
     "part kind": (digits("--prior two.py:Plain"), "Plain is no Prior"),
     "part path": (digits("--optimizer torch.optim.Nope"), "--optimizer takes Optimizer"),
-    "part elsewhere": (digits("--guide VAE"), "VAE does not fit --guide"),
+    "part elsewhere": (digits("--guide VAE"), "VAE does not fit --guide; there are Amortized, B"),
     "part of this shape": (digits("--prior OneHot --latent 1"), "two categories or more"),
     "option": (digits("--epoch 3"), r"no option --epoch \(did you mean '--epochs'"),
     "inner option": (digits("--prior Vamp --prior.component 3"), "did you mean 'components'"),
     "inner option of a default": (digits("--prior.components 3"), "StandardNormal has no option"),
+    "inner option of another class": (
+        digits("--prior.pseudo 3"),
+        "StandardNormal has no option 'pseudo'; it has none\\.",
+    ),
+    "inner option of no class": (
+        digits("--optimizer.lr 0.01"),
+        r"Name the class before its options, as in --optimizer Adam --optimizer.lr 0\.01\.",
+    ),
+    "inner option of one class": (
+        digits("--scheduler.T_max=30"),
+        r"as in --scheduler CosineAnnealingLR --scheduler.T_max 30\.",
+    ),
+    "option of a part": (
+        digits("--lr 0.1"),
+        r"no option --lr; it is one of a part, as in --optimizer Adam --optimizer.lr 0\.1\.",
+    ),
+    "option of a default": (
+        digits("--hidden [3]"),
+        r"it is one of a part, as in --encoder mlp --encoder.hidden \[3\]\.",
+    ),
+    "name of no option": (digits("--return 3"), "no option --return[ ;]"),
+    "option of nothing": (digits("--zzz"), "no option --zzz; there are --latent, "),
     "needed inner option": (digits("--scheduler StepLR"), "it needs step_size"),
     "stray argument": (digits("stray"), "no place for 'stray'"),
     "option without value": (digits("--prior"), "--prior needs a value"),
@@ -143,16 +192,47 @@ CASES: dict[str, tuple[str, str]] = {
     "option of a command": ("evaluate run --particels 3", "did you mean '--particles'"),
     "argument of a command": ("evaluate", "argument is missing: dir"),
     "stray argument of a command": ("sample run extra", "no place for 'extra'"),
-    "argument of list": ("list prior", "has no 'prior'; it has experiments, priors"),
+    "argument of list": (
+        "list prior",
+        r"has no 'prior' \(did you mean 'priors'\?\); it has experiments, priors",
+    ),
     "choice of a command": ("evaluate run --method guess", "--method.*importance.*guess"),
     "split": ("evaluate run --split tset", "no split 'tset': there are train, validation, test"),
     "device": (digits("--device tpu"), "no device 'tpu'"),
     # Values
-    "word for a number": (digits("--epochs many"), "--epochs takes int.*'many'"),
-    "fraction for an integer": (digits("--latent 2.5"), "--latent takes int, got '2.5'"),
+    "word for a number": (digits("--epochs many"), "--epochs takes a whole number, got 'many'"),
+    "fraction for an integer": (digits("--latent 2.5"), "--latent takes a whole number, got '2.5'"),
     "word for an inner number": (
         digits("--optimizer Adam --optimizer.lr fast"),
-        "--optimizer.lr does not take 'fast'",
+        "--optimizer.lr takes a number, got 'fast'",
+    ),
+    "word for a number of a part": (
+        digits("--prior Vamp --prior.components many"),
+        "--prior.components takes a whole number, got 'many'",
+    ),
+    "word for a number of a part's part": (
+        digits("--likelihood Masked --likelihood.family Binomial --likelihood.family.total x"),
+        "--likelihood.family.total takes a whole number, got 'x'",
+    ),
+    "word of a part": (
+        digits("--prior GaussianMixture --prior.covariance tied"),
+        "--prior.covariance is one of diagonal, full, got 'tied'",
+    ),
+    "list without brackets": (
+        "train layers --latents 8,4 --out new",
+        r"--latents takes a list of whole numbers, such as \[8,4\], got '8,4'",
+    ),
+    "list of a part without brackets": (
+        digits("--encoder.hidden 8,4"),
+        r"--encoder.hidden takes a list of whole numbers, such as \[8,4\], got '8,4'",
+    ),
+    "list of another length": (
+        array("grey.npy", "--splits [0.5,0.5]"),
+        r"--splits takes a list of 3 numbers, such as \[0.8,0.1,0.1\], got",
+    ),
+    "flag": (
+        digits("--optimizer Adam --optimizer.fused maybe"),
+        "--optimizer.fused takes true or false, got 'maybe'",
     ),
     "latent 0": (digits("--latent 0"), r"positive sizes .*\(0,\)"),
     "latent -2": (digits("--latent -2"), r"positive sizes .*\(-2,\)"),
@@ -217,11 +297,41 @@ CASES: dict[str, tuple[str, str]] = {
         "outside of the support of Binomial",
     ),
     "counts under Bernoulli": (digits("--likelihood Bernoulli"), "outside of the support"),
+    "standardized counts": (
+        array("counts.npy", "--likelihood Poisson"),
+        "mean 0 and variance 1.*outside of the support of Poisson; give --scaling none, since",
+    ),
+    "standardized counts over the total": (
+        array("counts.npy", "--likelihood Binomial --likelihood.total 16"),
+        "outside of the support of Binomial; take a likelihood .* or give --scaling none",
+    ),
+    "standardized columns": (
+        array(
+            "table.csv",
+            '--labels kind --likelihood Product --likelihood.families "[Normal, Poisson]"',
+        ),
+        r"support of Product in column 1 \(Poisson\), counted from 0; give --scaling none, since",
+    ),
+    "columns": (
+        array(
+            "gaps.csv",
+            '--scaling none --likelihood Product --likelihood.families "[Masked, Poisson, Beta]"',
+        ),
+        r"support of Product in columns 1 \(Poisson\), 2 \(Beta\), counted from 0; take families",
+    ),
+    "gaps in a column": (
+        array("gaps.csv", '--likelihood Product --likelihood.families "[Normal, Normal, Masked]"'),
+        "missing entries .*--likelihood Masked",
+    ),
     "batch larger than the set": (array("grey.npy", "--batch_size 41"), "has only 40 rows"),
     "encode a missing file": ("encode run --file nope.npy", "no file 'nope.npy'"),
     "encode another shape": ("encode run --file grey.npy", "shape"),
     "encode NaN": ("encode run --file nan.npy", "nan at row|shape"),
     # Programs
+    "no event": (
+        digits("--prior loose.py:Loose"),
+        r"Site 'z' has batch dimension 2 where the plate 'data' has 64 rows.*\.to_event\(1\)",
+    ),
     "sites": ("train other_site.py --out new", "guide does not draw latent site 'z'.*'latent'"),
     # Runs
     "run there": (f"train digits --out run {SMALL}", "a run in run already.*--overwrite"),

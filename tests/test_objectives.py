@@ -384,10 +384,31 @@ def test_kl_weight(float64: None, objective: Any, beta: float) -> None:
             "elbo": float(w.log_weight.mean()),
             "reconstruction": float(w.likelihood.mean()),
             "kl": float((w.guide - w.prior).mean()),
-        },
+            "ess": float((w.log_weight.softmax(0).square().sum(0)).reciprocal().mean()),
+        }
+        # The bound of the objective, where it is another than the ELBO.
+        | (
+            {"bound": float(w.log_weight.logsumexp(0).mean()) - math.log(3)}
+            if objective is IWAE
+            else {}
+        ),
         rel=1e-12,
     )
     assert not any(v.requires_grad for v in estimate.metrics.values())
+
+
+def test_metrics_of_several_sites(float64: None) -> None:
+    r"""The divergences of the sites add up to that of all; one particle has no sample size."""
+    model, guide, x = PROGRAMS["hierarchical"]()
+    one, more = (ELBO(K).estimate(model, guide, x).metrics for K in (1, 3))
+    assert [*one] == ["elbo", "reconstruction", "kl", "kl_z2", "kl_z1"]
+    assert float(more["kl"]) == pytest.approx(float(more["kl_z1"] + more["kl_z2"]))
+    assert "ess" not in one and 1 <= more["ess"] <= 3
+
+    model, guide, x = subsampled()
+    terms = ELBO(3).estimate(model, guide, x).metrics
+    assert float(terms["kl"]) == pytest.approx(float(terms["kl_shared"] + terms["kl_z"]))
+    assert "ess" not in terms
 
 
 def test_metrics_of_a_minibatch(float64: None) -> None:

@@ -106,6 +106,12 @@ REFUSED: dict[str, tuple[Any, Any, Tensor, str]] = {
         torch.rand(n, n),
         r"(Shape mismatch|Site 'x')",
     ),
+    "no event of another size": (
+        program(family=gauss, event=False),
+        q("z"),
+        grey,
+        r"Site 'x' has batch dimension 5 where the plate 'data' has 4 rows.*\.to_event\(1\)",
+    ),
     "scale": (program(family=gauss, scale=0.5), q("z"), grey, r"'x' is scaled by 0.5.*kl_weight"),
     "grey pixels": (
         program(family=coin),

@@ -21,6 +21,7 @@ from ppl_vae.evaluation import log_evidence
 from ppl_vae.families import (
     Bernoulli,
     Beta,
+    Binomial,
     Clamped,
     Dequantized,
     Family,
@@ -162,6 +163,10 @@ def test_exposure_reaches_masked_columns(float64: None) -> None:
         (lambda: ClampedLaw(dist.Dirichlet(torch.ones(3)), 0.1), "law over single numbers"),
         (lambda: FamilyPrior((3,), partial(Mixture, components=0)), "one component or more"),
         (lambda: Masked((3,), Normal((3,))), "Masked builds the family itself: give it Normal al"),
+        (
+            lambda: Mixture((3,), Binomial((3,), total=16)),
+            r"Binomial alone, or with its options functools.partial\(Binomial, \.\.\.\), not one",
+        ),
         (
             lambda: Product((2,), [Normal, Poisson])(torch.zeros(3), rate=torch.ones(())),
             "The family Product takes no rate; leave it out",

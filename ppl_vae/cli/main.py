@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 2 for bad input (one sentence on standard error), 130 or 143 after
-        SIGINT or SIGTERM.
+        SIGINT or SIGTERM, 141 where nobody reads standard output any longer.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
 
@@ -56,9 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = tell  # type: ignore[assignment]
             COMMANDS[tokens[0]](tokens[1:])
+        sys.stdout.flush()
     except SystemExit as stop:
         # After --help.
         return int(stop.code or 0)
+    except BrokenPipeError:
+        # Who reads has seen enough, as under `| head`; Python would complain of what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell tells SIGPIPE
     except Interrupted as stop:
         complain(stop)
         return 128 + stop.signum

@@ -11,9 +11,13 @@ from ..listing import HEADS, Cell, Entry, told_of
 def wide_console() -> Any:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # main ends it, as it does for other commands
+
+    console = Plain(highlight=False)
     # A file or a pipe has no width that lines should be broken at.
-    return console if console.is_terminal else Console(width=160, highlight=False)
+    return console if console.is_terminal else Plain(width=160, highlight=False)
 
 
 def print_entries(found: Sequence[Entry]) -> None:

@@ -15,14 +15,15 @@ def run_function(function: Callable[..., None], tokens: list[str]) -> None:
     parser.add_function_arguments(function, as_positional=True)
     known = [s for action in parser._actions for s in action.option_strings]
 
-    flags = [f"--{k}" for k, v in signature(function).parameters.items() if v.default is False]
-    tokens = [f"{token}=true" if token in flags else token for token in tokens]
+    switches = [k for k, v in signature(function).parameters.items() if v.default is False]
+    on = [name for name in switches if flag(tokens, f"--{name}")]
+    tokens += [f"--{name}=true" for name in on]
 
     for token in tokens:
         option = token.partition("=")[0]
         if option.startswith("--") and option not in known:
             raise ValueError(
-                f"{function.__name__} has no option {option}{nearest(option, known)}; see "
+                f"{function.__name__} has no option {option}{nearest(option, known, '--')}; see "
                 f"ppl-vae {function.__name__} --help."
             )
 
@@ -30,10 +31,22 @@ def run_function(function: Callable[..., None], tokens: list[str]) -> None:
 
 
 def flag(tokens: list[str], name: str) -> bool:
-    there = name in tokens
-    while name in tokens:
-        tokens.remove(name)
-    return there
+    r"""Takes a switch off the tokens: ``--quiet``, or with its value, ``--quiet true``."""
+    told, i = False, 0
+
+    while i < len(tokens):
+        option, equals, value = tokens[i].partition("=")
+        if option != name:
+            i += 1
+            continue
+        if not equals and tokens[i + 1 : i + 2] and tokens[i + 1].lower() in ("true", "false"):
+            value = tokens.pop(i + 1)
+        if equals and value.lower() not in ("true", "false"):
+            raise ValueError(f"Option {name} is true or false, got {value!r}.")
+        told = value.lower() != "false"
+        del tokens[i]
+
+    return told
 
 
 def value_of(tokens: list[str], name: str) -> str | None:

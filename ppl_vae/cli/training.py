@@ -44,13 +44,15 @@ def train_command(tokens: list[str]) -> None:
     quiet = flag(options, "--quiet")
     out = Path(value_of(options, "--out") or Path("runs") / Path(reference).stem)
     seeds = value_of(options, "--seeds")
+    # What is wrong with an option is told first; --PART.help prints, and stops.
+    parsed = Options(function).parse(options)
 
     if seeds is None:
         runs = [(out, options)]
     elif (out / "config.yaml").exists():
         raise ValueError(f"{out} is a run, which can hold no others; give another --out.")
     else:
-        first = Options(function).parse(options).get("seed", 0)
+        first = parsed.get("seed", 0)
         runs = [(out / f"seed-{s}", [*options, f"--seed={s}"]) for s in seeds_of(first, seeds)]
 
     # All folders are looked at before the first run, which may take hours.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learning_curves"]
 
-TERMS = {"elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
+TERMS = {"bound": "bound", "elbo": "ELBO", "reconstruction": "reconstruction", "kl": "KL"}
 SPLITS = {"train": ("training", MODEL, "-"), "validation": ("validation", BOUND, "--")}
 
 Curves = Mapping[str, np.ndarray]

@@ -112,8 +112,8 @@ def built(owner: str, builder: Builder, shape: Sequence[int]) -> Family:
 
     if isinstance(builder, Family):
         raise ValueError(
-            f"{owner} builds the family itself: give it {type(builder).__name__} alone, not one "
-            "that is built."
+            f"{owner} builds the family itself: give it {type(builder).__name__} alone, or with "
+            f"its options functools.partial({type(builder).__name__}, ...), not one that is built."
         )
     if not isinstance(kind, type) or issubclass(kind, Family):
         family: Any = builder(shape)

@@ -25,9 +25,14 @@ def add(sums: dict[str, Tensor], n: int, /, **means: Tensor) -> None:
 
 
 def judged(row: Row) -> float:
-    r"""The number by which an epoch is judged: the validation ELBO, or the training one without."""
-    for name in ("validation_elbo", "validation_loss", "train_elbo", "train_loss"):
-        if name in row:
-            return row[name] if name.endswith("elbo") else -row[name]
+    r"""The number by which an epoch is judged: of validation data, or of those of training without.
+
+    It is the bound of the objective where that is tighter than the ELBO, as that of IWAE: a guide
+    that is trained by one may well have a bad ELBO. Else the ELBO, or the loss where none is told.
+    """
+    for split in ("validation", "train"):
+        for term, sign in (("bound", 1), ("elbo", 1), ("loss", -1)):
+            if f"{split}_{term}" in row:
+                return sign * row[f"{split}_{term}"]
 
     raise ValueError(f"The row has no loss: {row}.")

@@ -54,7 +54,7 @@ class Training:
         seed: The seed of the order of the data and of all draws.
         scheduler: A function from the optimizer to a scheduler of torch, stepped once per epoch.
         warmup: The number of epochs over which the KL weight rises from 0 to 1.
-        patience: The number of epochs without a better validation ELBO after which to stop.
+        patience: The number of epochs without a better validation bound after which to stop.
         device: ``"auto"``, or a device of torch.
         progress: Whether progress is shown.
         on_epoch: Called with the training after each epoch.
@@ -95,7 +95,7 @@ class Training:
         r"""The number of steps done of the current epoch."""
         self.history: list[Row] = []
         self.best: Row | None = None
-        r"""The row of the best epoch so far, by validation ELBO (training ELBO without)."""
+        r"""The row of the best epoch so far, by validation bound (training ELBO without)."""
         self.stop: int | None = None
         r"""The signal that asked to stop after the current step."""
         self.elapsed = 0.0

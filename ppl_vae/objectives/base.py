@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
     r"""The loss, summed over the batch, whose gradient is the estimator's."""
     metrics: dict[str, Tensor]
     r"""Detached means over the batch, in nats per datum: the true ``elbo``, with all weights at
-    one, and its terms ``reconstruction`` and ``kl``."""
+    one, and its terms, as :func:`elbo_terms` tells them."""
     size: float
     r"""The number of data that ``loss`` is a sum over: :math:`N` if a minibatch is scaled up."""
 
@@ -143,9 +143,25 @@ class Objective(pyro.infer.ELBO, nn.Module):
         weights = self.weights(model, guide, *args, **kwargs)
         return Estimate(
             loss=self.loss_of(weights),
-            metrics=elbo_terms(weights),
+            metrics=self.metrics_of(weights),
             size=weights.n * weights.scale,
         )
+
+    def tightened(self, weights: Weights) -> Tensor | None:
+        r"""The bound of each datum, with all weights at one, where it is tighter than the ELBO.
+
+        Returns:
+            A tensor with shape ``(n,)``, or None.
+        """
+        return None
+
+    def metrics_of(self, weights: Weights) -> dict[str, Tensor]:
+        r"""What is told of a batch besides the loss: :func:`elbo_terms`, and ``bound``, by which
+        epochs are judged, where it is a tighter one than the ELBO."""
+        with torch.no_grad():
+            bound = None if weights.global_sites else self.tightened(weights)
+        terms = elbo_terms(weights)
+        return terms if bound is None else {**terms, "bound": bound.mean()}
 
     def players(self) -> list[Role]:
         r"""The players, in the order of their steps: one that trains all by default."""
@@ -276,7 +292,10 @@ def _recount(objective: Objective, _: Any) -> None:
 def elbo_terms(weights: Weights) -> dict[str, Tensor]:
     r"""The true ELBO and its terms: means over particles and data, detached, in nats per datum.
 
-    A term outside of the plate of the data counts once for all :math:`N` data.
+    A term outside of the plate of the data counts once for all :math:`N` data. Where there are
+    several latent sites, ``kl_NAME`` is that of each; where there are several particles and a
+    weight for each datum, ``ess`` is the effective sample size :math:`(\sum_k w_k)^2 / \sum_k
+    w_k^2`.
     """
     reconstruction = weights.likelihood.detach().mean()
     kl = (weights.guide - weights.prior).detach().mean()
@@ -284,7 +303,19 @@ def elbo_terms(weights: Weights) -> dict[str, Tensor]:
     if weights.global_term is not None:
         kl = kl - weights.global_term.detach().mean() / (weights.n * weights.scale)
 
-    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+    terms = {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+
+    if len(weights.sites) > 1:
+        for name, site in weights.sites.items():
+            # A site outside of the plate of the data counts once for all of them.
+            share = 1.0 if site.local else 1 / (weights.n * weights.scale)
+            terms[f"kl_{name}"] = share * (site.log_q - site.log_p).detach().mean()
+
+    if len(weights.likelihood) > 1 and not weights.global_sites:
+        log_w = weights.log_weight.detach()
+        terms["ess"] = (2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp().mean()
+
+    return terms
 
 
 def with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..weights import Program, Weights
-from .base import Estimate, Objective, elbo_terms, with_gradient
+from .base import Estimate, Objective, with_gradient
 from .copies import draw_copies
 from .renyi import renyi
 from .schedule import Schedule
@@ -82,7 +82,7 @@ class CUBO(Objective):
         surrogate = -(raised * joint).sum() - (lowered * self.beta * w.guide).sum()
         surrogate = surrogate + drawn.path((lowered * log_w).sum())
         loss = w.scale * with_gradient(value.sum(), surrogate)
-        return Estimate(loss, elbo_terms(w), w.n * w.scale)
+        return Estimate(loss, self.metrics_of(w), w.n * w.scale)
 
     def loss_of(self, weights: Weights) -> Tensor:
         raise NotImplementedError("Its gradient needs the programs: the weights do not tell it.")

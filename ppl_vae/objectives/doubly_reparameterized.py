@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..weights import Program, Weights
-from .base import Estimate, Objective, elbo_terms, with_gradient
+from .base import Estimate, Objective, with_gradient
 from .copies import draw_copies
 
 __all__ = ["DoublyReparameterized"]
@@ -60,7 +60,10 @@ class DoublyReparameterized(Objective):
         # or it would reach the parameters of the densities.
         surrogate = (v * joint).sum() - drawn.path((v * self.beta * w.guide).sum())
         loss = -w.scale * with_gradient(value.sum(), surrogate)
-        return Estimate(loss, elbo_terms(w), w.n * w.scale)
+        return Estimate(loss, self.metrics_of(w), w.n * w.scale)
+
+    def tightened(self, weights: Weights) -> Tensor | None:
+        return self.value_of(weights.log_weight.detach())[0] if self.bound == "lower" else None
 
     def loss_of(self, weights: Weights) -> Tensor:
         raise NotImplementedError("Its gradient needs the programs: the weights do not tell it.")

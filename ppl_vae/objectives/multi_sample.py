@@ -69,6 +69,9 @@ class MultiSample(Objective):
         weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
         return weights.likelihood + self.beta * (weights.prior - weights.guide)
 
+    def tightened(self, weights: Weights) -> Tensor | None:
+        return self.value_of(weights.log_weight.detach()) if self.bound == "lower" else None
+
     def loss_of(self, weights: Weights) -> Tensor:
         log_w = self.log_weight_of(weights)
         value = self.value_of(log_w)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..weights import Program, Weights
-from .base import Estimate, Objective, elbo_terms, with_gradient
+from .base import Estimate, Objective, with_gradient
 from .schedule import Schedule
 
 __all__ = ["NVIL"]
@@ -78,7 +78,7 @@ class NVIL(Objective):
         weights = self.weights(model, guide, *args, **kwargs)
         predicted = self._predict(args, kwargs, weights)
         return Estimate(
-            self._loss(weights, predicted), elbo_terms(weights), weights.n * weights.scale
+            self._loss(weights, predicted), self.metrics_of(weights), weights.n * weights.scale
         )
 
     def loss_of(self, weights: Weights) -> Tensor:

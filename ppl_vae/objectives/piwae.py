@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..weights import Program
-from .base import Estimate, elbo_terms, with_gradient
+from torch import Tensor
+
+from ..weights import Program, Weights
+from .base import Estimate, with_gradient
 from .copies import draw_copies
 from .iwae import log_mean_exp
 from .miwae import MIWAE
@@ -50,6 +52,9 @@ class PIWAE(MIWAE):
 
     reparameterized = True
 
+    def tightened(self, weights: Weights) -> Tensor:
+        return log_mean_exp(weights.log_weight.detach())
+
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
         drawn = draw_copies(self, model, guide, *args, leaves=True, **kwargs)
         w = drawn.weights
@@ -61,4 +66,4 @@ class PIWAE(MIWAE):
         surrogate = (every * joint).sum() - (group * self.beta * w.guide).sum()
         surrogate = surrogate + drawn.path((group * log_w).sum())
         loss = -w.scale * with_gradient(log_mean_exp(f).sum(), surrogate)
-        return Estimate(loss, elbo_terms(w), w.n * w.scale)
+        return Estimate(loss, self.metrics_of(w), w.n * w.scale)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Arguments, Program, Weights, dream, score_guide
-from .base import Estimate, Objective, elbo_terms, with_gradient
+from .base import Estimate, Objective, with_gradient
 from .iwae import log_mean_exp
 from .schedule import Schedule
 
@@ -90,7 +90,10 @@ class ReweightedWakeSleep(Objective):
             score = self._asleep(model, guide, Arguments(args, kwargs), weights.n)
             loss = with_gradient(loss, loss - share * weights.scale * score.sum())
 
-        return Estimate(loss, elbo_terms(weights), weights.n * weights.scale)
+        return Estimate(loss, self.metrics_of(weights), weights.n * weights.scale)
+
+    def tightened(self, weights: Weights) -> Tensor:
+        return log_mean_exp(weights.log_weight.detach())
 
     def loss_of(self, weights: Weights) -> Tensor:
         weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data

@@ -31,7 +31,7 @@ class Programs(Records):
     Arguments:
         folder: The folder of the run.
         device: ``"auto"``, or a device of torch.
-        weights: ``"best"``, by validation ELBO, or ``"last"``.
+        weights: ``"best"``, by validation bound, or ``"last"``.
 
     Raises:
         ValueError: If the folder is missing, incomplete or damaged.

@@ -30,7 +30,7 @@ class Run(Predictions):
     Arguments:
         folder: The folder of the run.
         device: ``"auto"``, or a device of torch.
-        weights: ``"best"``, by validation ELBO, or ``"last"``.
+        weights: ``"best"``, by validation bound, or ``"last"``.
 
     Raises:
         ValueError: If the folder is missing, incomplete or damaged.
@@ -142,7 +142,7 @@ def load(folder: Path | str, *, device: str = "auto", weights: str = "best") -> 
     Arguments:
         folder: The folder of the run.
         device: ``"auto"``, or a device of torch.
-        weights: ``"best"``, by validation ELBO, or ``"last"``.
+        weights: ``"best"``, by validation bound, or ``"last"``.
 
     Raises:
         ValueError: If the folder is missing, incomplete or damaged.

@@ -2,6 +2,7 @@ r"""What programs and data may not do, each with one sentence for people."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ __all__ = [
 ]
 
 Node = Mapping[str, Any]
+
+LOOSE = r"Shape mismatch inside plate\((.*?)\) at site (\S+) dim -?\d+, (\d+) vs (\d+)"
+r"""What Pyro says of a draw that does not fit its plate."""
 
 
 class SiteError(ValueError):
@@ -149,11 +153,20 @@ def opted_out(fn: Any) -> bool:
 def blaming(arguments: Iterable[tuple[str, Any]]) -> Iterator[None]:
     r"""Within it, a program that fails at NaN or infinite data fails with a sentence about them.
 
-    Guides run before the likelihood, which tells the site, is known.
+    Guides run before the likelihood, which tells the site, is known. So does one, a draw of which
+    does not fit its plate.
     """
     try:
         yield
     except ValueError as error:
+        if loose := re.search(LOOSE, str(error)):
+            plate, site, expected, found = loose.groups()
+            raise ValueError(
+                f"Site {site!r} has batch dimension {found} where the plate {plate} has {expected} "
+                "rows: what returns its distribution, such as a prior or a family, must turn the "
+                "dimensions of one draw into the event, with .to_event(1) for vectors, or "
+                ".to_event(len(self.event_shape)) for any shape."
+            ) from error
         for name, t in arguments:
             # Entries may be missing: what is no complaint of values has another reason.
             if _holds_bad(t) and (t.isinf().any() or "invalid values" in str(error)):
