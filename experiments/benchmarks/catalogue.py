@@ -75,12 +75,13 @@ def lines(kind: str, backends: list[str], console: Console) -> Iterator[str]:
 def main() -> None:
     parser = ArgumentParser(description="Writes the catalogue.")
     parser.add_argument("--backends", nargs="+", default=["fx", "inductor"])
+    parser.add_argument("--kinds", nargs="+", default=listing.KINDS, help="the tables to write")
     parser.add_argument("--write", type=Path, help="a Markdown file to write the tables to")
     given = parser.parse_args()
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     console = Console()
 
-    for kind in listing.KINDS:
+    for kind in given.kinds:
         part = None if given.write is None else Part(given.write, kind)
         text = "\n".join(lines(kind, given.backends, console))
         console.print(f"{kind}\n\n{text}\n", markup=False)
