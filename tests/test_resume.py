@@ -38,6 +38,13 @@ VARIANTS: dict[str, list[str]] = {
     "replayed": ["--compile", "fx"],
     "warm-up": ["--warmup", "3"],
     "particles": ["--objective", "IWAE", "--objective.particles", "3"],
+    "multiplier": ["--objective", "GECO", "--objective.target", "-90"],
+    "baseline": ["--objective", "NVIL", "--prior", "Bernoulli", "--posterior", "Bernoulli"],
+    "hooks": ["--objective", "DReG", "--objective.particles", "3"],
+    "capacity": [
+        *("--objective", "Capacity", "--objective.capacity", "LinearWarmup"),
+        *("--objective.capacity.steps", "9", "--objective.capacity.end", "5.0"),
+    ],
     "vamp": ["--prior", "Vamp", "--prior.components", "5"],
     "flow": ["--prior", "Flow"],
     "clip": ["--clip", "1.0"],

@@ -112,8 +112,9 @@ class Training:
 
         self.feed = place(data, "train", self.device)
         if not svi.prepared:
-            # A batch may be drawn: dynamic binarization takes noise.
+            # A batch may be drawn, and lazy modules are sized: both take noise, of this seed.
             with preserving(svi.model, svi.guide):
+                torch.manual_seed(mix(seed, -2))
                 svi.prepare(**self._batch(torch.arange(min(batch_size, self.size))))
         players = svi.players if scheduler is not None else []
         self.schedulers = [scheduler(player.optimizer) for player in players]  # type: ignore[misc]

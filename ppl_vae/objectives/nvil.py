@@ -69,8 +69,8 @@ class NVIL(Objective):
             raise ValueError(f"The momentum of NVIL lies between 0 and 1, got {momentum}.")
 
         self.momentum = momentum
-        # It is sized by the first batch.
-        self.baseline = nn.Sequential(nn.LazyLinear(hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        # Sized, and drawn, with the first batch: the seed of a training is set by then.
+        self.baseline = nn.Sequential(nn.LazyLinear(hidden), nn.Tanh(), nn.LazyLinear(1))
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("variance", torch.ones(()))
 
