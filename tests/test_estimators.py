@@ -1,5 +1,6 @@
 r"""Laws of gradient estimators: each has the mean that it claims, on exact expectations."""
 
+import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise, product
@@ -13,8 +14,12 @@ from estimator_cases import CASES, X, exact_gradient, quadrature
 from program_cases import PROGRAMS
 from torch import Tensor
 
+from ppl_vae.conditional import Conditional
 from ppl_vae.evaluation import signal_to_noise
 from ppl_vae.experiments.benchmarks.signal import near_the_optimum
+from ppl_vae.families import Normal
+from ppl_vae.guides import Amortized
+from ppl_vae.networks import mlp
 from ppl_vae.objectives import (
     CIWAE,
     CUBO,
@@ -91,16 +96,20 @@ def check_means(found: dict[str, Tensor], exact: dict[str, Tensor]) -> None:
         assert float((g.mean() - exact[name]).abs()) <= 4.5 * float(error) + 1e-7, name
 
 
+@pytest.mark.parametrize("beta", [1.0, 0.3])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", UNBIASED)
-def test_unbiased(float64: None, name: str, case: str) -> None:
+def test_unbiased(float64: None, name: str, case: str, beta: float) -> None:
     r"""The mean gradient is that of the exact expectation, by quadrature.
 
-    With 150 means, it fails once in 1000, at seed 0.
+    With 300 means, it fails once in 500, at seed 0.
     """
     objective, K, f = UNBIASED[name]
-    nodes = 24 if CASES[case].sites == 1 else 16
-    check_means(estimated(case, objective), exact_gradient(CASES[case], K, f, nodes))
+    objective = copy.deepcopy(objective)
+    objective.kl_weight = beta
+    nodes = 80 if CASES[case].sites == 1 else 16
+    exact = exact_gradient(CASES[case], K, f, nodes, float(objective.beta))
+    check_means(estimated(case, objective), exact)
 
 
 def test_the_largest_weight(float64: None) -> None:
@@ -138,14 +147,18 @@ SPLIT: dict[str, tuple[Objective, int, Surrogate, Surrogate]] = {
 }
 
 
+@pytest.mark.parametrize("beta", [1.0, 0.3])
 @pytest.mark.parametrize("case", ["one site", "two sites"])
 @pytest.mark.parametrize("name", SPLIT)
-def test_split(float64: None, name: str, case: str) -> None:
-    r"""Model and guide each follow the function that is theirs; with 25 means, once in 6000."""
+def test_split(float64: None, name: str, case: str, beta: float) -> None:
+    r"""Model and guide each follow the function that is theirs; with 50 means, once in 3000."""
     objective, K, of_model, of_guide = SPLIT[name]
-    nodes = 24 if CASES[case].sites == 1 else 16
-    model = exact_gradient(CASES[case], K, of_model, nodes)
-    guide = exact_gradient(CASES[case], K, of_guide, nodes)
+    objective = copy.deepcopy(objective)
+    objective.kl_weight = beta
+    nodes = 80 if CASES[case].sites == 1 else 16
+    beta = float(objective.beta)
+    model = exact_gradient(CASES[case], K, of_model, nodes, beta)
+    guide = exact_gradient(CASES[case], K, of_guide, nodes, beta)
     own = CASES[case].guide_parameters
     exact = {k: guide[k] if k in own else model[k] for k in model}
     check_means(estimated(case, objective), exact)
@@ -162,18 +175,20 @@ def left_sum(points: Tensor, log_w: Tensor, log_measure: Tensor) -> Tensor:
     return torch.stack(terms).sum()
 
 
+@pytest.mark.parametrize("beta", [1.0, 0.3])
 @pytest.mark.parametrize("case", CASES)
-def test_thermodynamic(float64: None, case: str) -> None:
+def test_thermodynamic(float64: None, case: str, beta: float) -> None:
     r"""With many particles, the gradient is that of the sum of exact expectations.
 
-    At 4000 particles the bias is far below a standard error. With 10 means below 4.5, it fails
-    once in 15000, at seed 0.
+    At 4000 particles the bias is far below a standard error. With 20 means below 4.5, it fails
+    once in 7000, at seed 0.
     """
-    objective = TVO(particles=4000, partitions=4, first=0.1)
+    objective = TVO(particles=4000, partitions=4, first=0.1, kl_weight=beta)
     p = CASES[case].scalars()
     noise, weights = quadrature(CASES[case].sites, 60)
-    joint, q = CASES[case].densities(p, p, noise)
-    value = left_sum(objective.points, joint - q, weights.log())
+    likelihood, prior, q = CASES[case].densities(p, p, noise)
+    log_w = likelihood + beta * (prior - q)
+    value = left_sum(objective.points.double(), log_w, weights.log())
     exact = dict(zip(p, torch.autograd.grad(value, list(p.values())), strict=True))
     check_means(estimated(case, objective, 600), exact)
 
@@ -184,7 +199,8 @@ def test_wake(float64: None, case: str) -> None:
     p = CASES[case].scalars()
     fixed = {k: v.detach() for k, v in p.items()}
     noise, weights = quadrature(CASES[case].sites, 60)
-    joint, q = CASES[case].densities(fixed, p, noise)
+    likelihood, prior, q = CASES[case].densities(fixed, p, noise)
+    joint = likelihood + prior
     v = (joint - q + weights.log()).softmax(0).detach()
     own = CASES[case].guide_parameters
     guide = torch.autograd.grad((v * q).sum(), [p[k] for k in own], retain_graph=True)
@@ -368,7 +384,7 @@ def test_thermodynamic_of_coins(float64: None) -> None:
     p = {k: torch.tensor(v, requires_grad=True) for k, v in LOGIT.items()}
     joint, q = coin_densities(p)
     # The nodes are the states; their measure is the guide's, which the path of no draw follows.
-    value = left_sum(objective.points, joint - q, q)
+    value = left_sum(objective.points.double(), joint - q, q)
     exact = dict(zip(p, torch.autograd.grad(value, list(p.values())), strict=True))
     check_means(of_coins(objective, 600), exact)
 
@@ -422,7 +438,7 @@ def test_enumeration_says_what_it_cannot_do() -> None:
         EnumELBO().check(model, guide, x)
     model, guide, x = PROGRAMS["bernoulli latent"]()
     with pytest.raises(
-        ValueError, match=r"'z' is a vector of independent elements.*take the posterior OneHot"
+        ValueError, match=r"values of site 'z', from Independent.*Take the posterior OneHot"
     ):
         EnumELBO().check(model, guide, x)
 
@@ -470,3 +486,39 @@ def test_signal_to_noise_by_hand(float64: None) -> None:
         signal_to_noise(IWAE(), model, guide, x, draws=1)
     with pytest.raises(ValueError, match="no modules with parameters"):
         signal_to_noise(IWAE(), print, print, x)
+
+
+def test_a_guide_with_dropout_is_refused_where_it_is_run_twice() -> None:
+    r"""Draws of one mask would be scored under another, and lower bounds lie above log p(x)."""
+    net = mlp([8], dropout=0.5)
+    model, _, x = PROGRAMS["normal, bernoulli"]()
+    guide = Amortized(Conditional(x.shape[1:], Normal(model.prior.event_shape), net))
+
+    for objective in (DReG(), StickingTheLanding(), CUBO(), PIWAE()):
+        with pytest.raises(ValueError, match=r"runs the guide twice.*dropout in its network"):
+            objective.differentiable_loss(model, guide, x)
+        guide.eval()
+        assert objective.differentiable_loss(model, guide, x).isfinite()
+        guide.train()
+    assert IWAE().differentiable_loss(model, guide, x).isfinite()
+
+
+def test_weights_of_zero() -> None:
+    r"""Draws outside of the prior's support have none; values and gradients stay finite."""
+    p = {"a": torch.tensor(0.3, requires_grad=True)}
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Bernoulli(torch.tensor(0.0)))
+            pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Bernoulli(logits=p["a"]))
+
+    for objective in (IWAE(6), VIMCO(6), TVO(6, partitions=2)):
+        torch.manual_seed(0)
+        with pyro.validation_enabled(False):
+            loss = objective.differentiable_loss(model, guide, torch.zeros(5))
+        (g,) = torch.autograd.grad(loss, list(p.values()))
+        assert g.isfinite(), objective

@@ -58,8 +58,8 @@ def signal_to_noise(
         seed: The seed of the draws.
 
     Returns:
-        The ratio by ``"model"`` and ``"guide"``; what has no parameters of its own is left out,
-        and what both share counts as the model's.
+        The ratio by ``"model"`` and ``"guide"``; one without parameters of its own, or noise, is
+        left out, and what both share counts as the model's.
 
     Raises:
         ValueError: If there are fewer than two draws, or the programs are no modules with
@@ -74,25 +74,24 @@ def signal_to_noise(
         raise ValueError("The programs are no modules with parameters that require a gradient.")
 
     kwargs = by_name(model, batch)
-    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in every]
+    moments = [(torch.zeros_like(p).double(), torch.zeros_like(p).double()) for p in every]
 
     with preserving(model, guide, objective):
         torch.manual_seed(seed)
-        for _ in range(draws):
+        for i in range(draws):
             loss = objective.differentiable_loss(model, guide, **kwargs)
-            for g, (first, second) in zip(_gradient(loss, every), moments, strict=True):
-                first += g / draws
-                second += g.square() / (draws - 1)
+            for g, (mean, squares) in zip(_gradient(loss, every), moments, strict=True):
+                # Welford's sums, which do not cancel.
+                away = g - mean
+                mean += away / (i + 1)
+                squares += away * (g - mean)
 
-    ratios = {
-        id(p): _ratio(first, second - first.square() * draws / (draws - 1))
-        for p, (first, second) in zip(every, moments, strict=True)
+    found = {
+        id(p): _ratio(mean, squares / (draws - 1), draws * torch.finfo(p.dtype).eps)
+        for p, (mean, squares) in zip(every, moments, strict=True)
     }
-    return {
-        role: float(torch.cat([ratios[id(p)] for p in group]).mean())
-        for role, group in groups.items()
-        if group
-    }
+    ratios = {role: torch.cat([found[id(p)] for p in g]) for role, g in groups.items() if g}
+    return {role: float(ratio.mean()) for role, ratio in ratios.items() if len(ratio)}
 
 
 def _parameters(model: Program, guide: Program) -> dict[str, list[torch.nn.Parameter]]:
@@ -112,7 +111,7 @@ def _gradient(loss: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
-def _ratio(mean: Tensor, variance: Tensor) -> Tensor:
-    # Elements that never move have neither signal nor noise.
-    noisy = variance > 1e-12 * mean.square()
+def _ratio(mean: Tensor, variance: Tensor, rounding: float) -> Tensor:
+    # What varies by rounding alone has no noise.
+    noisy = variance > (rounding * mean).square()
     return mean[noisy].abs() / variance[noisy].sqrt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["Row", "add", "judged"]
+__all__ = ["Row", "add", "criterion", "judged"]
 
 Row = dict[str, float]
 
@@ -24,12 +24,32 @@ def add(sums: dict[str, Tensor], n: int, /, **means: Tensor) -> None:
         sums[name] = mean if total is None else total + mean
 
 
+def criterion(row: Row, by: str, moving: bool) -> Row:
+    r"""What to add to the row of an epoch whose objective is not to be judged by a bound.
+
+    Arguments:
+        row: The row.
+        by: As :attr:`ppl_vae.objectives.Objective.judged_by`.
+        moving: Whether the objective follows a schedule, so that losses do not compare.
+    """
+    if by == "bound":
+        return {}
+    if by == "loss" and not moving:
+        return {"criterion": -row.get("validation_loss", row["train_loss"])}
+
+    return {"criterion": row["epoch"]}
+
+
 def judged(row: Row) -> float:
     r"""The number by which an epoch is judged: of validation data, or of those of training without.
 
     It is the bound of the objective where that is tighter than the ELBO, as that of IWAE: a guide
     that is trained by one may well have a bad ELBO. Else the ELBO, or the loss where none is told.
+    Objectives that are no bounds have a ``criterion`` of their own, see :func:`criterion`.
     """
+    if "criterion" in row:
+        return row["criterion"]
+
     for split in ("validation", "train"):
         for term, sign in (("bound", 1), ("elbo", 1), ("loss", -1)):
             if f"{split}_{term}" in row:

@@ -23,6 +23,12 @@ def check_settings(training: Training, warmup: int) -> None:
     _check_sizes(training)
     _check_warmup(training, warmup)
 
+    objective = training.svi.objective
+    if training.patience is not None and objective.judged_by == "last":
+        raise ValueError(
+            f"{type(objective).__name__} has no number to stop early by: its losses in two epochs "
+            "are not of one objective; train without patience."
+        )
     if training.patience is not None and (training.patience < 1 or not training.validated):
         raise ValueError(
             "Early stopping needs a positive patience and a validation set; "
@@ -48,6 +54,11 @@ def _check_warmup(training: Training, warmup: int) -> None:
         raise ValueError(f"warmup must not be negative, got {warmup}.")
     if warmup and isinstance(objective, PyroObjective):
         raise ValueError("Objectives of Pyro have no KL weight to warm up; take one of ours.")
+    if warmup and not objective.weighted:
+        raise ValueError(
+            f"{type(objective).__name__} has no weight of the KL term to warm up; train without "
+            "warm-up."
+        )
     if warmup and objective.kl_weight != 1.0:
         raise ValueError("Give either warmup or a kl_weight of the objective, not both.")
 

@@ -18,7 +18,7 @@ from ..objectives import LinearWarmup
 from ..progress import Progress
 from ..svi import SVI
 from .feed import chunks, place
-from .row import Row, add, judged
+from .row import Row, add, criterion, judged
 from .seeds import get_states, mix, set_states
 from .settings import check_settings
 from .validation import PIECE, validate
@@ -242,6 +242,8 @@ class Training:
             means = validate(self.svi, self.data, seed=self.seed, device=self.device)
             row |= {f"validation_{name}": value for name, value in means.items()}
 
+        objective = self.svi.objective
+        row |= criterion(row, objective.judged_by, bool(objective.schedules))
         return {**row, "seconds": self.elapsed + time.perf_counter() - start}
 
     def _require_finite(self, loss: float) -> None:

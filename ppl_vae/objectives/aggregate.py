@@ -2,16 +2,16 @@ r"""The aggregate posterior of a batch, and how far it is from the prior."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
+from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.distributions import Independent
 
 from ..weights import Site
 
-__all__ = ["KERNELS", "densities_of_aggregate", "factors", "flat", "mmd"]
+__all__ = ["KERNELS", "check_plain", "densities_of_aggregate", "factors", "mmd", "vectors"]
 
 KERNELS = ("imq", "rbf")
 
@@ -63,17 +63,35 @@ def densities_of_aggregate(law: Any, value: Tensor, total: int) -> tuple[Tensor,
     # Draws first: (n, K, 1, d) against the data (K, n, d).
     log_q = law.log_prob(value.movedim(1, 0).unsqueeze(2)).movedim(0, 1)  # (K, n, n, d)
     own = torch.eye(n, dtype=torch.bool, device=value.device)
-    rest = (total - 1) / (total * max(n - 1, 1))
+    rest = (total - 1) / (total * max(n - 1, 1))  # of a batch of one, its own density alone
     weight = torch.where(own, 1 / total, rest).log().to(log_q)
     whole = (log_q.sum(-1) + weight).logsumexp(2)
     parts = (log_q + weight.unsqueeze(-1)).logsumexp(2).sum(-1)
     return whole, parts
 
 
-def flat(site: Site) -> Tensor:
-    r"""The draws of a site as vectors, with shape ``(K n, d)``."""
-    event = len(site.q.event_shape)
-    return site.value.flatten(site.value.ndim - event).reshape(-1, math.prod(site.q.event_shape))
+def vectors(value: Tensor, site: Site) -> Tensor:
+    r"""Draws of a site as vectors, with shape ``(K, n, d)``, of as many particles as it has."""
+    shape = site.value.shape
+    flat: Tensor = value.expand(shape).reshape(len(site.value), -1, site.q.event_shape.numel())
+    return flat
+
+
+def check_plain(objective: str, name: str, site: Site) -> None:
+    r"""Raises a ValueError if a site is masked, or lies in a plate within that of the data.
+
+    It is looked at while Pyro's validation is on.
+    """
+    if not is_validation_enabled():
+        return
+
+    for run in site.parts or (site,):
+        counts = run.reduce(torch.ones(run.q.batch_shape, device=run.value.device))
+        if not bool((counts == 1).all()):
+            raise ValueError(
+                f"{objective} takes a batch for draws of the aggregate posterior, and site "
+                f"{name!r} is masked, or lies in a plate within that of the data; take ELBO."
+            )
 
 
 def mmd(x: Tensor, y: Tensor, kernel: str = "imq", width: float = 1.0) -> Tensor:
@@ -105,11 +123,13 @@ def mmd(x: Tensor, y: Tensor, kernel: str = "imq", width: float = 1.0) -> Tensor
 
     Arguments:
         x: A sample, with shape ``(n, d)``.
-        y: Another, with the same shape.
+        y: Another, with the same shape. Of one draw the result is zero.
         kernel: One of :data:`KERNELS`.
         width: The scale :math:`\sigma`.
     """
     n, d = x.shape
+    if n < 2:
+        return 0.0 * (x.sum() + y.sum())  # one draw tells nothing of a law
     xx, yy, xy = (_kernel(a, b, kernel, 2 * d * width**2) for a, b in ((x, x), (y, y), (x, y)))
     within = sum((k.sum() - k.diagonal().sum()) / (n * max(n - 1, 1)) for k in (xx, yy))
     return within - 2 * xy.mean()

@@ -82,8 +82,7 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
         if particles < 1:
             raise ValueError(f"{type(self).__name__} needs one particle or more, got {particles}.")
-        if not isinstance(kl_weight, Schedule) and kl_weight < 0:
-            raise ValueError(f"The KL weight must not be negative, got {kl_weight}.")
+        _check_weight(kl_weight)
 
         nesting = float("inf") if max_plate_nesting is None else max_plate_nesting
         pyro.infer.ELBO.__init__(
@@ -92,6 +91,7 @@ class Objective(pyro.infer.ELBO, nn.Module):
         self.particles = particles
         self.vectorized = vectorized
         self.depth = max_plate_nesting
+        self.told = max_plate_nesting is not None
         self._clock = _Clock()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.follow("beta", kl_weight)
@@ -125,6 +125,12 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
     @kl_weight.setter
     def kl_weight(self, kl_weight: float | Schedule) -> None:
+        if not self.weighted and kl_weight != 1.0:
+            raise ValueError(
+                f"{type(self).__name__} has no weight of the KL term; train by another objective, "
+                "or without warm-up."
+            )
+        _check_weight(kl_weight)
         self._clock.numbers["beta"] = kl_weight
         self.beta.fill_(_at(kl_weight, self._clock.count))
 
@@ -174,6 +180,11 @@ class Objective(pyro.infer.ELBO, nn.Module):
     r"""What the value is to :math:`\log p(x)`, the same for each number of particles unless it says
     otherwise: ``"lower"`` for a lower bound, ``"upper"`` for an upper one, ``"none"``."""
 
+    judged_by: str = "bound"
+    r"""What tells a better epoch: the ``"bound"`` (its own, or the ELBO), the ``"loss"``, or that it
+    is the ``"last"``, where losses of two epochs are not of one objective."""
+    weighted: bool = True
+    r"""Whether it has a weight of the KL term, which a warm-up may raise."""
     reparameterized: bool = False
     r"""Whether all latent sites have to be reparameterized."""
 
@@ -203,8 +214,11 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
     def depth_of(self, model: Program, guide: Program, batch: Arguments) -> int | None:
         r"""The number of nested plates, found out once; None where nobody needs to know."""
-        if self.draws > 1 and self.vectorized and self.depth is None:
+        known = self._clock.programs == (id(model), id(guide))
+
+        if self.draws > 1 and self.vectorized and (self.depth is None or not (self.told or known)):
             self.depth = plate_depth(model, guide, batch)
+            self._clock.programs = id(model), id(guide)
 
         return self.depth
 
@@ -235,8 +249,8 @@ class Objective(pyro.infer.ELBO, nn.Module):
         self.step.fill_(step)
         self._clock.count = step
 
-        for name, schedule in self.schedules.items():
-            getattr(self, name).fill_(schedule(step))
+        for name, number in self._clock.numbers.items():
+            getattr(self, name).fill_(_at(number, step))
 
     def differentiable_loss(
         self, model: Program, guide: Program, *args: Any, **kwargs: Any
@@ -278,6 +292,7 @@ class _Clock:
 
     def __init__(self) -> None:
         self.numbers: dict[str, float | Schedule] = {}
+        self.programs: tuple[int, int] | None = None
         self.count = 0
 
 
@@ -285,8 +300,14 @@ def _at(number: float | Schedule, step: int) -> float:
     return float(number(step) if isinstance(number, Schedule) else number)
 
 
+def _check_weight(kl_weight: float | Schedule) -> None:
+    if not isinstance(kl_weight, Schedule) and not kl_weight >= 0:
+        raise ValueError(f"The KL weight must not be negative, got {kl_weight}.")
+
+
 def _recount(objective: Objective, _: Any) -> None:
-    objective._clock.count = int(objective.step)
+    # The numbers are those that it was built with, whatever they were where the state comes from.
+    objective.seek(int(objective.step))
 
 
 def elbo_terms(weights: Weights) -> dict[str, Tensor]:

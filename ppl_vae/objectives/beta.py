@@ -40,6 +40,7 @@ class Beta(ELBO):
     """
 
     bound = "none"
+    judged_by = "loss"
 
     def __init__(
         self,

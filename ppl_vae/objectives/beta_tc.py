@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..weights import Weights
-from .aggregate import densities_of_aggregate, factors
+from .aggregate import check_plain, densities_of_aggregate, factors, vectors
 from .reweighted import Reweighted
 
 __all__ = ["BetaTC"]
@@ -83,20 +83,18 @@ class BetaTC(Reweighted):
         penalty = weights.likelihood.new_zeros(())
 
         for name, site in weights.sites.items():
-            law = factors("BetaTC", name, site.q)
-            event = law.batch_shape[len(law.batch_shape) - len(site.q.event_shape) :].numel()
-            value = site.value.reshape(len(site.value), weights.n, event)
-            whole, parts = densities_of_aggregate(law, value, total)
-            penalty = (
-                penalty
-                + (
-                    self.information * (site.log_q - whole)
+            check_plain("BetaTC", name, site)
+
+            for run in site.parts or (site,):
+                law = factors("BetaTC", name, run.q)
+                value = vectors(run.value, run)
+                whole, parts = densities_of_aggregate(law, value, total)
+                split = (
+                    self.information * (run.log_q - whole)
                     + self.correlation * (whole - parts)
-                    + self.marginals * (parts - site.log_p)
+                    + self.marginals * (parts - run.log_p)
                 )
-                .mean(0)
-                .sum()
-            )
+                penalty = penalty + split.sum() / self.particles
 
         return penalty
 

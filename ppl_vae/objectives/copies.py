@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from ..weights import Arguments, Program, Weights, draw_guide, rescore
@@ -83,15 +84,23 @@ def draw_copies(
         kwargs: What both programs are called with, by name.
 
     Raises:
-        ValueError: If a site is not reparameterized, or lies outside of the plate of the data.
+        ValueError: If a site is not reparameterized, or lies outside of the plate of the data, or
+            if the guide gives two densities to one draw, as dropout does.
     """
     batch = Arguments(args, kwargs)
     depth = objective.depth_of(model, guide, batch)
-    draws = _draws(objective, guide, batch, depth)
+    draws, log_q = _draws(objective, guide, batch, depth)
     factors: dict[str, Tensor] = {}
     copies = {name: _leaf(z) if leaves else _hooked(z, name, factors) for name, z in draws.items()}
     weights = rescore(model, guide, batch, copies, vectorized=objective.vectorized, depth=depth)
     weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+
+    if is_validation_enabled() and not torch.allclose(log_q, weights.guide, rtol=1e-3, atol=1e-3):
+        raise ValueError(
+            f"{type(objective).__name__} runs the guide twice, to draw and to score, and the two "
+            "densities of one draw differ: is there dropout in its network? Take one without, or "
+            "an objective that runs the guide once, such as ELBO or IWAE."
+        )
 
     for name, site in weights.sites.items():
         if not site.reparameterized:
@@ -106,12 +115,13 @@ def draw_copies(
 
 def _draws(
     objective: Objective, guide: Program, batch: Arguments, depth: int | None
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], Tensor]:
     if objective.vectorized or objective.draws == 1:
-        return draw_guide(guide, batch, objective.draws, depth=depth or 1)[0]
+        return draw_guide(guide, batch, objective.draws, depth=depth or 1)
 
-    each = [draw_guide(guide, batch, 1, depth=depth or 1)[0] for _ in range(objective.draws)]
-    return {name: torch.cat([values[name] for values in each]) for name in each[0]}
+    each = [draw_guide(guide, batch, 1, depth=depth or 1) for _ in range(objective.draws)]
+    values = {k: torch.cat([draws[k] for draws, _ in each]) for k in each[0][0]}
+    return values, torch.cat([log_q for _, log_q in each])
 
 
 def _leaf(draw: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ class CUBO(Objective):
     """
 
     bound = "upper, as the number of particles grows"
+    judged_by = "last"
     reparameterized = True
 
     def __init__(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Weights
-from .aggregate import factors
+from .aggregate import check_plain, factors
 from .divergences import divergences
 from .reweighted import Reweighted
 
@@ -81,7 +81,9 @@ class DIP(Reweighted):
         penalty = torch.stack([kl.mean(0).sum() for kl in divergences(weights).values()]).sum()
 
         for name, site in weights.sites.items():
-            mean, variance = _moments(name, site.q)
+            check_plain("DIP", name, site)
+            runs = [_moments(name, run.q) for run in site.parts or (site,)]
+            mean, variance = (torch.cat(parts) for parts in zip(*runs, strict=True))
             centred = mean - mean.mean(0)
             C = centred.mT @ centred / len(mean)
             if self.kind == 2:

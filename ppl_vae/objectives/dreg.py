@@ -2,6 +2,8 @@ r"""The doubly reparameterized gradient of importance-weighted and Renyi bounds.
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from .doubly_reparameterized import DoublyReparameterized
@@ -48,7 +50,8 @@ class DReG(DoublyReparameterized):
         max_plate_nesting: As in :class:`~ppl_vae.objectives.Objective`.
 
     Raises:
-        ValueError: If a site is not reparameterized, or lies outside of the plate of the data.
+        ValueError: If the order is not finite, a site is not reparameterized, or lies outside of
+            the plate of the data.
     """
 
     bound = "lower"
@@ -62,12 +65,18 @@ class DReG(DoublyReparameterized):
         max_plate_nesting: int | None = None,
     ) -> None:
         super().__init__(particles, kl_weight, vectorized, max_plate_nesting)
+
+        if not math.isfinite(alpha):
+            raise ValueError(f"The order of DReG must be finite, got {alpha}.")
+
         self.alpha = alpha
         self.bound = "lower" if alpha >= 0 else "upper, as the number of particles grows"
+        self.judged_by = "bound" if alpha >= 0 else "loss"
 
     def value_of(self, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         v = ((1 - self.alpha) * log_w).softmax(0)
-        return renyi(log_w, self.alpha), v, self.alpha + (1 - self.alpha) * v
+        # The score that is left out is that of log w, in which the density has the weight beta.
+        return renyi(log_w, self.alpha), v, 1 - self.beta * (1 - self.alpha) * (1 - v)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}, {super().extra_repr()}"

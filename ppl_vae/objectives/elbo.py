@@ -18,7 +18,9 @@ class ELBO(Objective):
 
     A lower bound of :math:`\log p(x)`, estimated without bias. Latent sites that are not
     reparameterized get the score-function gradient. It is the estimator of
-    :class:`pyro.infer.Trace_ELBO`: same draws, same loss, same gradient.
+    :class:`pyro.infer.Trace_ELBO`: same draws, same loss, same gradient, but for sites in a plate
+    within that of the data that are not reparameterized: their rewards are those of a whole datum
+    here, of more variance.
 
     Example:
         >>> from ppl_vae.guides import Amortized

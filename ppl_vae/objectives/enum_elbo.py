@@ -8,9 +8,10 @@ import torch
 from pyro.infer import TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
-from ..weights import Arguments, Program, Weights, distributions, plate_depth
+from ..modules import preserving
+from ..weights import Arguments, Program, Weights, distributions, log_weights, plate_depth
 from .bare import bare
-from .base import Estimate, Objective
+from .base import Estimate, Objective, elbo_terms
 
 __all__ = ["EnumELBO"]
 
@@ -52,6 +53,7 @@ class EnumELBO(Objective):
     """
 
     bound = "lower"
+    weighted = False
 
     def __init__(
         self, particles: int = 1, vectorized: bool = True, max_plate_nesting: int | None = None
@@ -69,11 +71,14 @@ class EnumELBO(Objective):
             max_plate_nesting=self.depth,
             strict_enumeration_warning=False,
         )
-        size = next((len(t) for t in [*args, *kwargs.values()] if isinstance(t, Tensor)), 1)
+        with preserving(model, guide), torch.no_grad():
+            # One draw tells the terms, and how many data the sum is over.
+            weights = log_weights(model, guide, batch)
         # Pyro's differentiable loss has to have a gradient; its loss is a number.
         run = elbo.differentiable_loss if torch.is_grad_enabled() else elbo.loss
         loss = torch.as_tensor(run(bare(model), config_enumerate(bare(guide)), *args, **kwargs))
-        return Estimate(loss, {"elbo": -loss.detach() / size}, float(size))
+        size = weights.n * weights.scale
+        return Estimate(loss, {**elbo_terms(weights), "elbo": -loss.detach() / size}, size)
 
     def check(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> None:
         super().check(model, guide, *args, **kwargs)
@@ -87,9 +92,9 @@ class EnumELBO(Objective):
         for name, q in discrete.items():
             if not q.has_enumerate_support:
                 raise ValueError(
-                    f"Site {name!r} is a vector of independent elements, the joint values of "
-                    "which EnumELBO does not sum over; take the posterior OneHot and a prior to "
-                    "match, or use VIMCO."
+                    f"EnumELBO cannot sum over the values of site {name!r}, from "
+                    f"{type(q).__name__}: those of a vector of independent elements, or infinitely "
+                    "many. Take the posterior OneHot and a prior to match, or use VIMCO."
                 )
 
     def loss_of(self, weights: Weights) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Weights
+from .aggregate import check_plain
 from .divergences import divergences, elements
 from .reweighted import Reweighted
 
@@ -78,6 +79,7 @@ class FreeBits(Reweighted):
         means = []
 
         for name, site in weights.sites.items():
+            check_plain("FreeBits", name, site)
             kl = None if site.parts else elements(site)
             if kl is None or tuple(weights.sites) != weights.guide_order:
                 raise ValueError(

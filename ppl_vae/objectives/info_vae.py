@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Weights
-from .aggregate import KERNELS, flat, mmd
+from .aggregate import KERNELS, check_plain, mmd, vectors
 from .divergences import divergences
 from .reweighted import Reweighted
 
@@ -21,9 +21,9 @@ class InfoVAE(Reweighted):
 
     per datum, where :math:`q(z)` is the aggregate posterior of the batch: codes as a whole are to
     look like the prior, those of a datum need not, so that they may tell more of it. The
-    discrepancy is estimated without bias from the draws of the batch, and as many of the prior:
-    see :func:`~ppl_vae.objectives.aggregate.mmd`. It bounds nothing. All sites must be
-    reparameterized.
+    discrepancy is estimated without bias from the draws of the batch, and as many of the prior,
+    and is zero for a batch of one: see :func:`~ppl_vae.objectives.aggregate.mmd`. It bounds
+    nothing. All sites must be reparameterized.
 
     Example:
         >>> from ppl_vae.guides import Amortized
@@ -87,14 +87,18 @@ class InfoVAE(Reweighted):
 
     def discrepancy_of(self, weights: Weights) -> Tensor:
         r"""The discrepancy of all sites, times the number of data."""
-        found = []
+        total = weights.likelihood.new_zeros(())
 
-        for site in weights.sites.values():
-            with torch.no_grad():
-                prior = site.p.sample().expand(site.value.shape).reshape(flat(site).shape)
-            found.append(mmd(flat(site), prior, self.kernel, self.width))
+        for name, site in weights.sites.items():
+            check_plain(type(self).__name__, name, site)
+            for run in site.parts or (site,):
+                # Draws of one datum are alike: each particle is a sample of its own.
+                draws = run.p.rsample if run.p.has_rsample else run.p.sample
+                each = zip(vectors(run.value, run), vectors(draws(), run), strict=True)
+                values = [mmd(z, y, self.kernel, self.width) for z, y in each]
+                total = total + torch.stack(values).sum() / self.particles
 
-        return weights.n * torch.stack(found).sum()
+        return weights.n * total
 
     def extra_repr(self) -> str:
         return f"information={self.information}, weight={self.weight}, kernel={self.kernel}"

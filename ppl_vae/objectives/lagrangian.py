@@ -23,7 +23,8 @@ class Lagrangian(Objective):
         \lambda & \leftarrow \lambda \exp(\eta \, \bar{c})
 
     with means over the data of a batch. The multiplier :math:`\lambda` rises while the constraint
-    is violated, and falls while it is not; it stays between :math:`10^{-4}` and :math:`10^4`. It
+    is violated, and falls while it is not, by a factor of :math:`e^{0.05}` for a step at most, and
+    stays between :math:`10^{-4}` and :math:`10^4`. It
     is part of the state of the objective, and moves in training alone. The value bounds nothing;
     the metrics tell the true ELBO, its terms, and ``multiplier``.
 
@@ -42,7 +43,9 @@ class Lagrangian(Objective):
     """
 
     bound = "none"
+    judged_by = "last"
     reparameterized = True
+    weighted = False
     multiplier: Tensor
     average: Tensor
     moved: Tensor
@@ -89,13 +92,18 @@ class Lagrangian(Objective):
             self._follow(constraint.detach())
         return weights.scale * weights.n * loss
 
+    def metrics_of(self, weights: Weights) -> dict[str, Tensor]:
+        return {**super().metrics_of(weights), "multiplier": self.multiplier.clone()}
+
     def _follow(self, constraint: Tensor) -> None:
         with torch.no_grad():
+            finite = constraint.isfinite()
+            constraint = torch.where(finite, constraint, self.average)
             mean = self.momentum * self.average + (1 - self.momentum) * constraint
             # The first value is the mean of itself, not of itself and zero.
             self.average.copy_(torch.where(self.moved, mean, constraint))
-            self.moved.fill_(True)
-            grown = self.multiplier * (self.rate * self.average).clamp(-1, 1).exp()
+            self.moved.logical_or_(finite)
+            grown = self.multiplier * (self.rate * self.average).clamp(-0.05, 0.05).exp()
             self.multiplier.copy_(grown.clamp(1e-4, 1e4))
 
     def extra_repr(self) -> str:

@@ -18,9 +18,10 @@ class MIWAE(MultiSample):
         \log \frac{1}{K} \sum_{k=1}^K w_{mk} \right] = \mathcal{L}_K(x) \leq \log p(x)
 
     A lower bound of :math:`\log p(x)` for each datum, estimated without bias: that of
-    :class:`IWAE` of :math:`K` particles. Its :math:`M K` draws buy the guide a gradient whose
-    signal does not drown as :math:`K` grows. Sites that are not reparameterized get the
-    score-function gradient, each group's score weighted by its own bound.
+    :class:`IWAE` of :math:`K` particles. Its :math:`M K` draws buy the guide a gradient of
+    :math:`\sqrt{M}` times the signal-to-noise ratio; as :math:`K` grows it falls all the same.
+    Sites that are not reparameterized get the score-function gradient, each group's score weighted
+    by its own bound.
 
     Example:
         >>> from ppl_vae.guides import Amortized

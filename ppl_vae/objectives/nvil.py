@@ -22,10 +22,11 @@ class NVIL(Objective):
 
     where the network :math:`C_\psi` is fitted to the numerator by least squares, and :math:`c` and
     :math:`s` are the running mean and standard deviation of it. A lower bound of
-    :math:`\log p(x)`, that of :class:`ELBO`, estimated without bias. The gradient of the guide has
-    the direction of the ELBO's, and its length by the factor :math:`1 / \max(1, s)`; that of the
-    model is the ELBO's. No site need be reparameterized; those that are get the gradient of
-    :class:`ELBO`.
+    :math:`\log p(x)`, that of :class:`ELBO`, estimated without bias. Scores have the
+    direction of the ELBO's, and its length by the factor :math:`1 / \max(1, s)`. The model, and
+    sites that are reparameterized, get the gradient of :class:`ELBO`. The baseline is trained by
+    :class:`ppl_vae.svi.SVI`; under :class:`pyro.infer.SVI`, which takes parameters from Pyro's
+    store alone, it stays as it was drawn.
 
     Example:
         >>> from ppl_vae.guides import Amortized
@@ -104,8 +105,10 @@ class NVIL(Objective):
         return -weights.scale * with_gradient(log_w.mean(0).sum(), total)
 
     def _predict(self, args: Any, kwargs: Any, weights: Weights) -> Tensor:
-        entries = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor) and t.ndim]
-        x = entries[0].to(self.mean.dtype).nan_to_num().reshape(weights.n, -1)
+        given = [*args, *(t for name, t in kwargs.items() if name != "index")]
+        rows = [t for t in given if isinstance(t, Tensor) and t.ndim and len(t) == weights.n]
+        flat = [t.to(self.mean.dtype).nan_to_num().reshape(weights.n, -1) for t in rows]
+        x = torch.cat(flat, 1) if flat else self.mean.new_zeros(weights.n, 1)
         # Counts and pictures of 256 levels are brought into the range of the layer.
         predicted: Tensor = self.baseline(x.asinh()).squeeze(-1)
         return predicted

@@ -27,6 +27,8 @@ class PyroObjective(Objective):
         elbo: The objective of Pyro.
     """
 
+    weighted = False
+
     def __init__(self, elbo: pyro.infer.ELBO) -> None:
         super().__init__(particles=elbo.num_particles, vectorized=elbo.vectorize_particles)
         self.elbo: Any = elbo

@@ -74,6 +74,7 @@ class Renyi(MultiSample):
 
         self.alpha = alpha
         self.bound = "lower" if alpha >= 0 else "upper, as the number of particles grows"
+        self.judged_by = "bound" if alpha >= 0 else "loss"
 
     def value_of(self, log_w: Tensor) -> Tensor:
         return renyi(log_w, self.alpha)
@@ -91,6 +92,7 @@ def renyi(log_w: Tensor, alpha: float) -> Tensor:
     if abs(order) > 1e-2:
         return log_mean_exp(order * log_w) / order
 
-    # Close to one, the quotient of small numbers would be rounding: this one has no cancellation.
-    middle = log_w.mean(0)
-    return middle + (order * (log_w - middle)).expm1().mean(0).log1p() / order
+    # Close to one, the quotient of small numbers would be rounding: this one has no cancellation,
+    # and, from the end where powers are the largest, no overflow.
+    end = log_w.detach().amax(0) if order > 0 else log_w.detach().amin(0)
+    return end + (order * (log_w - end)).expm1().mean(0).log1p() / order

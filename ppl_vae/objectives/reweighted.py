@@ -32,7 +32,9 @@ class Reweighted(Objective):
     """
 
     bound = "none"
+    judged_by = "loss"
     reparameterized = True
+    weighted = False
 
     def __init__(
         self, particles: int = 1, vectorized: bool = True, max_plate_nesting: int | None = None

@@ -116,8 +116,9 @@ class CyclicalWarmup(Schedule):
         if step >= self.steps:
             return self.end
 
-        period = self.steps / self.cycles
-        return self.end * min(1.0, step % period / (period * self.share))
+        # In whole numbers: the rest of a division by a fraction may be the fraction itself.
+        passed = step * self.cycles % self.steps
+        return self.end * min(1.0, passed / (self.steps * self.share))
 
     def __repr__(self) -> str:
         return f"CyclicalWarmup(steps={self.steps}, cycles={self.cycles}, share={self.share})"

@@ -46,6 +46,7 @@ class Tempered(ELBO):
     """
 
     bound = "none"
+    judged_by = "loss"
     power: Tensor
 
     def __init__(

@@ -86,8 +86,9 @@ class TVO(Objective):
         self.first = first
         self.right = right
         self.bound = "upper, as the number of particles grows" if right else "lower"
+        self.judged_by = "loss" if right else "bound"
         inner = [first ** (1 - s / (partitions - 1)) for s in range(partitions - 1)]
-        points = torch.tensor([0.0, *inner, 1.0], dtype=torch.float64)
+        points = torch.tensor([0.0, *inner, 1.0])
         self.register_buffer("points", points, persistent=False)
 
     def weights(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Weights:
@@ -95,9 +96,9 @@ class TVO(Objective):
 
     def loss_of(self, weights: Weights) -> Tensor:
         weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
-        guide = self.beta * weights.guide
-        log_w = weights.likelihood + self.beta * weights.prior - guide
-        f = log_w.detach()
+        log_w = weights.likelihood + self.beta * (weights.prior - weights.guide)
+        # What has no weight at all adds nothing to an expectation.
+        f = log_w.detach().clamp(min=torch.finfo(log_w.dtype).min / 4)
         points = self.points.to(f).reshape(-1, 1, 1)
         t = points[1:] if self.right else points[:-1]
         v = (t * f).softmax(1)  # (S, K, n)
@@ -107,7 +108,7 @@ class TVO(Objective):
         # All in one weight for each draw: of log w, and of the unnormalized log density at t.
         direct = (width * v).sum(0)
         spread = width * v * (f - mean)
-        surrogate = direct * log_w + spread.sum(0) * guide + (t * spread).sum(0) * log_w
+        surrogate = direct * log_w + spread.sum(0) * weights.guide + (t * spread).sum(0) * log_w
         return -weights.scale * with_gradient(value, surrogate.sum())
 
     def extra_repr(self) -> str:

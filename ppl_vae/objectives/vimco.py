@@ -57,6 +57,8 @@ class VIMCO(IWAE):
 
     def reward_of(self, log_w: Tensor, value: Tensor) -> Tensor:
         K = len(log_w)
+        # Draws without any weight leave a mean of logarithms that can be computed with.
+        log_w = log_w.clamp(min=torch.finfo(log_w.dtype).min / (4 * K))
         rest = (log_w.sum(0) - log_w) / (K - 1)
         # The particle of each row in turn is replaced, with shape (K, K, *).
         own = torch.eye(K, dtype=torch.bool, device=log_w.device)

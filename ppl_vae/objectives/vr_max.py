@@ -38,6 +38,7 @@ class VRMax(MultiSample):
     """
 
     bound = "none"
+    judged_by = "loss"
 
     def value_of(self, log_w: Tensor) -> Tensor:
         return log_w.amax(0)
