@@ -208,3 +208,101 @@ def test_elements_have_to_be_independent(objective: Objective) -> None:
 def test_refused(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_particles_are_samples_of_their_own(float64: None) -> None:
+    r"""Draws of one datum are alike: counted as independent, a fitting aggregate would look bad.
+
+    The aggregate is the prior here; the mean is zero within 4 standard errors, at seed 0.
+    """
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(0.0, 1.0), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(0.99**0.5 * x[:, None], 0.1).to_event(1))
+
+    for vectorized in (True, False):
+        objective = WAE(1.0, particles=5, vectorized=vectorized)
+        found = []
+        for _ in range(300):
+            weights = objective.weights(model, guide, torch.randn(20))
+            found.append(objective.discrepancy_of(weights) / 20)
+        values = torch.stack(found)
+        assert float(values.mean().abs() / (values.std() / 300**0.5)) < 4
+
+
+def test_one_datum_tells_nothing_of_an_aggregate(float64: None) -> None:
+    model, guide, x = PROGRAMS["normal, bernoulli"]()
+    assert float(mmd(torch.randn(1, 3), torch.randn(1, 3))) == 0
+    elbo = loss_of(ELBO(), model, guide, x[:1])
+    assert loss_of(WAE(0.0), model, guide, x[:1]) == loss_of(WAE(50.0), model, guide, x[:1])
+    objective = BetaTC(1.0)
+    objective.total = 10
+    assert loss_of(objective, model, guide, x[:1]) == pytest.approx(elbo)
+
+
+def test_a_learned_prior_follows_the_discrepancy() -> None:
+    loc = torch.zeros(1, requires_grad=True)
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(loc, 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(0.0, 1.0), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x[:, None] + 2, 0.1).to_event(1))
+
+    loss = WAE().differentiable_loss(model, guide, torch.randn(100))
+    (g,) = torch.autograd.grad(loss, loc)
+    assert g < 0  # towards the posteriors
+
+
+@pytest.mark.parametrize(
+    "objective", [BetaTC(), DIP(), InfoVAE(), WAE()], ids=lambda o: type(o).__name__
+)
+def test_masked_data_are_refused(objective: Objective) -> None:
+    seen = torch.tensor([True, False, True])
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1), pyro.poutine.mask(mask=seen):
+            pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(0.0, 1.0), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1), pyro.poutine.mask(mask=seen):
+            pyro.sample("z", dist.Normal(x[:, None].expand(3, 2), 1.0).to_event(1))
+
+    with pytest.raises(ValueError, match=r"site 'z' is masked, or lies in a plate within"):
+        objective.loss(model, guide, torch.randn(3))
+
+
+@pytest.mark.parametrize("objective", [BetaTC, DIP], ids=lambda o: o.__name__)
+def test_looped_particles_have_laws_of_their_own(float64: None, objective: Any) -> None:
+    r"""The mean is that of particles drawn at once, within 4 standard errors, at seed 0."""
+    a = torch.tensor([[0.8, -0.5], [0.3, 0.9]])
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            u = pyro.sample("u", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            z = pyro.sample("z", dist.Normal(u, 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x, 0.5).to_event(1))
+            pyro.sample("u", dist.Normal(z @ a, 0.7).to_event(1))
+
+    x = torch.randn(6, 2)
+    means, errors = [], []
+
+    for vectorized in (True, False):
+        o = objective(particles=8, vectorized=vectorized)
+        values = torch.stack([o.loss(model, guide, x) for _ in range(100)])
+        means.append(values.mean())
+        errors.append(values.std() / 10)
+    assert float((means[0] - means[1]).abs()) < 4 * float(errors[0] + errors[1])

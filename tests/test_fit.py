@@ -23,7 +23,7 @@ from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE, Linear
 from ppl_vae.networks import mlp
 from ppl_vae.nonfinite import NonFiniteError
-from ppl_vae.objectives import ELBO, IWAE, LinearWarmup
+from ppl_vae.objectives import ELBO, GECO, IWAE, WAE, Capacity, FreeBits, LinearWarmup
 from ppl_vae.svi import SVI
 
 adam = partial(torch.optim.Adam, lr=1e-2)
@@ -420,3 +420,54 @@ def test_a_second_fit_keeps_the_optimizer() -> None:
     optimizer = s.optimizer
     Training(s, dataset(), 1, **quiet).run()
     assert s.optimizer is optimizer
+
+
+# What epochs are judged by.
+
+
+def linear() -> tuple[Any, Any, Data]:
+    model = Linear(5, 2)
+    x = model(n=60).detach()
+    net = Conditional((5,), families.Normal((2,)), mlp([8]))
+    return model, Amortized(net), Data.of(train=x, validation=x[:20])
+
+
+@pytest.mark.parametrize(
+    ("objective", "by"),
+    [
+        (ELBO(), "validation_elbo"),
+        (IWAE(4), "validation_bound"),
+        (WAE(), "validation_loss"),
+        (GECO(-6.0), "epoch"),
+        (Capacity(LinearWarmup(3, end=2.0)), "epoch"),
+    ],
+    ids=lambda o: type(o).__name__,
+)
+def test_epochs_are_judged_by_what_is_trained(objective: Any, by: str) -> None:
+    model, guide, data = linear()
+    training = Training(
+        SVI(model, guide, adam, objective), data, epochs=6, batch_size=30, progress=False
+    )
+    training.run()
+    sign = -1 if by.endswith("loss") else 1
+    for row in training.history:
+        assert judged(row) == sign * row[by]
+    assert training.best == max(training.history, key=judged)
+    assert objective.total == 60
+
+
+def test_no_stopping_early_by_nothing() -> None:
+    model, guide, data = linear()
+    svi = SVI(model, guide, adam, GECO(-6.0))
+    with pytest.raises(ValueError, match=r"GECO has no number to stop early by"):
+        fit(svi, data, epochs=5, batch_size=30, patience=2, progress=False)
+
+
+@pytest.mark.parametrize("objective", [WAE(), GECO(), FreeBits()], ids=lambda o: type(o).__name__)
+def test_no_warm_up_of_a_weight_that_is_not_there(objective: Any) -> None:
+    model, guide, data = linear()
+    svi = SVI(model, guide, adam, objective)
+    with pytest.raises(ValueError, match=r"has no weight of the KL term to warm up"):
+        fit(svi, data, epochs=5, batch_size=30, warmup=2, progress=False)
+    with pytest.raises(ValueError, match=r"has no weight of the KL term"):
+        objective.kl_weight = 0.5

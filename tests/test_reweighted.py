@@ -241,3 +241,34 @@ def test_beta_is_the_elbo_weighted(float64: None) -> None:
     model, guide, x = PROGRAMS["normal, bernoulli"]()
     a, b = (loss_of(o, model, guide, x) for o in (Beta(4.0, 2), ELBO(2, kl_weight=4.0)))
     assert a == b
+
+
+def test_cycles_begin_on_whole_steps() -> None:
+    r"""Where fractions of steps are rounded, a cycle may not begin at its top."""
+    for steps, cycles in ((10, 6), (17, 3), (1000, 7)):
+        values = [CyclicalWarmup(steps, cycles)(t) for t in range(steps + 1)]
+        starts = [t for t in range(1, steps) if values[t] < values[t - 1]]
+        assert len(starts) == cycles - 1 and values[-1] == 1
+
+
+def test_a_state_brings_no_other_weight() -> None:
+    r"""Numbers are those that an objective was built with, at the step that the state tells."""
+    other = Beta(1.0)
+    other.load_state_dict(Beta(4.0).state_dict())
+    assert other.beta == 1
+
+    warm = ELBO(kl_weight=LinearWarmup(10))
+    warm.seek(5)
+    fixed = ELBO()
+    fixed.load_state_dict(warm.state_dict())
+    assert warm.beta == 0.5 and fixed.beta == 1 and fixed.step == 5
+
+
+def test_multipliers_take_small_steps() -> None:
+    model, guide, x = PROGRAMS["normal, bernoulli"]()
+    objective = GECO(1000.0, rate=1.0)
+    torch.manual_seed(1)
+    estimate = objective.estimate(model, guide, x)
+    assert estimate.metrics["multiplier"] == pytest.approx(math.exp(0.05))
+    objective._follow(torch.tensor(math.nan))
+    assert objective.multiplier.isfinite() and objective.average.isfinite()

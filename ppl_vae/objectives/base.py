@@ -181,8 +181,8 @@ class Objective(pyro.infer.ELBO, nn.Module):
     otherwise: ``"lower"`` for a lower bound, ``"upper"`` for an upper one, ``"none"``."""
 
     judged_by: str = "bound"
-    r"""What tells a better epoch: the ``"bound"`` (its own, or the ELBO), the ``"loss"``, or that it
-    is the ``"last"``, where losses of two epochs are not of one objective."""
+    r"""What tells a better epoch: the ``"bound"`` (its own, or the ELBO), the ``"loss"``, or that
+    it is the ``"last"``, where losses of two epochs are not of one objective."""
     weighted: bool = True
     r"""Whether it has a weight of the KL term, which a warm-up may raise."""
     reparameterized: bool = False
