@@ -221,7 +221,12 @@ class Options:
             raise ValueError(self._unknown(name, value, chosen))
         if option.endswith(".help"):
             # It names a class, too.
-            return self._check(option.removesuffix(".help"), value, chosen)
+            option = option.removesuffix(".help")
+            known = choices(base_of(chosen.hint(option, value)) or object)
+            value = self._check(option, value, chosen)
+            found = known.get(value)
+            # By its path: others may have given a class of theirs the name of one of this library.
+            return value if found is None else f"{found.__module__}.{found.__name__}"
 
         base = base_of(chosen.hint(option, value))
 

@@ -35,14 +35,16 @@ def signal_to_noise(
     No parameter, buffer or random state changes.
 
     Example:
+        >>> from ppl_vae.conditional import Conditional
+        >>> from ppl_vae.families import Normal
         >>> from ppl_vae.guides import Amortized
         >>> from ppl_vae.models import Linear
         >>> from ppl_vae.networks import mlp
         >>> from ppl_vae.objectives import IWAE
         >>> model = Linear(features=5, latent=2)
-        >>> guide = Amortized(model.posterior)
+        >>> guide = Amortized(Conditional((5,), Normal((2,)), mlp([8])))
         >>> found = signal_to_noise(IWAE(), model, guide, model(n=10).detach(), draws=20)
-        >>> found["model"] > 0
+        >>> found["model"] > 0 and found["guide"] > 0
         True
 
     References:
