@@ -167,7 +167,9 @@ LAYOUTS = {
 
 
 @compiler
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout", [pytest.param(k, marks=() if k == "columns" else pytest.mark.slow) for k in LAYOUTS]
+)
 def test_batches_of_any_strides(layout: str) -> None:
     model, guide, x = PROGRAMS["linear"]()
     x = LAYOUTS[layout](x)

@@ -112,7 +112,13 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return stop_at
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+# Those that keep a state of their own, and one of all; the others take as long each.
+QUICK = ("plain", "replayed", "everything", "multiplier", "baseline", "capacity", "plateau")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(v, marks=() if v in QUICK else pytest.mark.slow) for v in VARIANTS]
+)
 def test_a_resumed_training_equals_an_uninterrupted_one(
     tmp_path: Path, stopping: Callable[[int], None], name: str
 ) -> None:
@@ -489,6 +495,7 @@ def moments() -> Iterator[float]:
         yield generator.uniform(0.0, 0.25)
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_moments_comes_to_the_same_bits(
     whole: Path, tmp_path: Path
 ) -> None:
