@@ -93,14 +93,17 @@ def draw(particles: list[int], found: dict[str, dict[str, list[float]]], floor: 
     r"""Both panels: of the guide, and of the model."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
     for axes, role in zip(figure.subplots(1, 2), ("guide", "model"), strict=True):
         for name, ratios in found.items():
             power = slope(particles, ratios[role])
-            axes.loglog(particles, ratios[role], marker="o", label=f"{name}: $K^{{{power:.2f}}}$")
+            label = f"{name}: $K^{{{power:.2f}}}$"
+            # Lines that lie on each other, as those of one gradient do, are seen by their dashes.
+            line = "--" if name == "DReG" else "-"
+            axes.loglog(particles, ratios[role], line, marker="o", label=label)
         axes.axhline(floor, color="0.7", lw=1, ls=":", label="noise alone")
         axes.set(title=f"gradient of the {role}", xlabel="particles K", ylabel="signal / noise")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
     return figure
 
 
@@ -130,6 +133,7 @@ def main() -> None:
     Console().print(text, markup=False, highlight=False)
     if part is not None:
         command = f"python -m ppl_vae.experiments.benchmarks.signal --draws {given.draws}"
+        command += f" --particles {' '.join(map(str, given.particles))}"
         part.write(f"`{command}`: {describe()}.\n\n{text}")
     if given.figure is not None:
         floor = (2 / (np.pi * given.draws)) ** 0.5
