@@ -47,11 +47,7 @@ FOLDERS = {
     "ppl_vae.folder.create",
     "ppl_vae.folder.freeze",
     "ppl_vae.folder.gallery",
-    "ppl_vae.chosen",
-    "ppl_vae.hints",
     "ppl_vae.options",
-    "ppl_vae.parser",
-    "ppl_vae.refusal",
     "ppl_vae.folder.provenance",
     "ppl_vae.folder.recipe",
     "ppl_vae.folder.saver",
@@ -131,11 +127,8 @@ ALLOWED: dict[str, set[str]] = {
     "folder/provenance.py": {"torch"},
     "folder/recipe.py": {"torch", "ppl_vae.experiment", "ppl_vae.fit"},
     "catalogue.py": {"ppl_vae.folder.userfile", "ppl_vae.priors"},
-    "hints.py": {"ppl_vae.catalogue"},
-    "chosen.py": {"jsonargparse", "ppl_vae.catalogue", "ppl_vae.hints"},
-    "refusal.py": {"ppl_vae.hints"},
-    "parser.py": {"jsonargparse", "ppl_vae.catalogue", "ppl_vae.hints"},
-    "options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"}
+    "options/*": {"jsonargparse", "ppl_vae.catalogue", "ppl_vae.options"},
+    "options/options.py": {"torch", "yaml", "jsonargparse", "ppl_vae.networks"}
     | {"ppl_vae.precision", "ppl_vae.staging"}
     | FOLDERS,
     "folder/create.py": {"torch", "yaml"} | TRAINING | {"ppl_vae.experiment"} | FOLDERS,
@@ -170,7 +163,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "matplotlib": ("plots.py", "report.py"),
     "sklearn": ("data/*",),
     "scipy": ("data/*", "plots.py", "report.py"),
-    "jsonargparse": ("cli/*", "chosen.py", "options.py", "parser.py"),
+    "jsonargparse": ("cli/*", "options/*"),
     "rich": ("cli/*", "experiments/benchmarks/*"),
 }
 

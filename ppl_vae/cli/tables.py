@@ -12,8 +12,10 @@ def wide_console() -> Any:
     from rich.console import Console
 
     class Plain(Console):
+        r"""A console that leaves a closed pipe to the command."""
+
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # main ends it, as it does for other commands
+            raise BrokenPipeError
 
     console = Plain(highlight=False)
     # A file or a pipe has no width that lines should be broken at.

@@ -196,7 +196,7 @@ def _check(model: Program, guide: Program, rows: Rows, size: int) -> None:
     # Every datum goes through every check once; afterwards they are off.
     with pyro.validation_enabled(True):
         for start in range(0, len(rows), size):
-            log_weights(model, guide, rows[start : start + size]).log_weight  # noqa: B018
+            log_weights(model, guide, rows[start : start + size]).check_local()
 
 
 def _estimates(

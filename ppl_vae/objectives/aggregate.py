@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
-from torch.distributions import Independent
 
 from ..weights import Site
+from .divergences import factors
 
-__all__ = ["KERNELS", "check_plain", "densities_of_aggregate", "factors", "mmd", "vectors"]
+__all__ = ["KERNELS", "check_plain", "densities_of_aggregate", "elements_of", "mmd", "vectors"]
 
 KERNELS = ("imq", "rbf")
 
 
-def factors(objective: str, name: str, law: Any) -> Any:
+def elements_of(objective: str, name: str, law: Any) -> Any:
     r"""The law of the elements of a site, which have to be independent given the data.
 
     Arguments:
@@ -27,13 +27,14 @@ def factors(objective: str, name: str, law: Any) -> Any:
     Raises:
         ValueError: If the elements depend on each other.
     """
-    if isinstance(law, Independent) and not law.base_dist.event_shape:
-        return law.base_dist
+    if (found := factors(law)) is None:
+        raise ValueError(
+            f"{objective} needs a posterior whose elements are independent given the data, and "
+            f"that of site {name!r} is {type(law).__name__}; take Normal, or another family of "
+            "elements."
+        )
 
-    raise ValueError(
-        f"{objective} needs a posterior whose elements are independent given the data, and that of "
-        f"site {name!r} is {type(law).__name__}; take Normal, or another family of elements."
-    )
+    return found
 
 
 def densities_of_aggregate(law: Any, value: Tensor, total: int) -> tuple[Tensor, Tensor]:
@@ -131,7 +132,7 @@ def mmd(x: Tensor, y: Tensor, kernel: str = "imq", width: float = 1.0) -> Tensor
     if n < 2:
         return 0.0 * (x.sum() + y.sum())  # one draw tells nothing of a law
     xx, yy, xy = (_kernel(a, b, kernel, 2 * d * width**2) for a, b in ((x, x), (y, y), (x, y)))
-    within = sum((k.sum() - k.diagonal().sum()) / (n * max(n - 1, 1)) for k in (xx, yy))
+    within = sum((k.sum() - k.diagonal().sum()) / (n * (n - 1)) for k in (xx, yy))
     return within - 2 * xy.mean()
 
 

@@ -7,6 +7,7 @@ gradient. Its value is Pyro's: the sum over the batch, in nats, times the scale 
 
 from __future__ import annotations
 
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -90,9 +91,9 @@ class Objective(pyro.infer.ELBO, nn.Module):
         )
         self.particles = particles
         self.vectorized = vectorized
-        self.depth = max_plate_nesting
-        self.told = max_plate_nesting is not None
+        self.nesting = max_plate_nesting
         self._clock = _Clock()
+        self._plates = _Plates()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.follow("beta", kl_weight)
         self.register_load_state_dict_post_hook(_recount)
@@ -207,20 +208,19 @@ class Objective(pyro.infer.ELBO, nn.Module):
             batch,
             self.draws,
             vectorized=self.vectorized,
-            depth=self.depth_of(model, guide, batch),
+            depth=self.depth_of(model, guide, batch) if self.draws > 1 else None,
             lenient=self.lenient,
             detached=detached,
         )
 
-    def depth_of(self, model: Program, guide: Program, batch: Arguments) -> int | None:
-        r"""The number of nested plates, found out once; None where nobody needs to know."""
-        known = self._clock.programs == (id(model), id(guide))
+    def depth_of(self, model: Program, guide: Program, batch: Arguments) -> int:
+        r"""The number of nested plates, found out once for a pair of programs."""
+        if self.nesting is not None:
+            return self.nesting
+        if not self._plates.of(model, guide):
+            self._plates = _Plates(model, guide, plate_depth(model, guide, batch))
 
-        if self.draws > 1 and self.vectorized and (self.depth is None or not (self.told or known)):
-            self.depth = plate_depth(model, guide, batch)
-            self._clock.programs = id(model), id(guide)
-
-        return self.depth
+        return self._plates.depth
 
     def check(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> None:
         r"""Runs a batch through every check of programs and data, with one particle.
@@ -292,8 +292,22 @@ class _Clock:
 
     def __init__(self) -> None:
         self.numbers: dict[str, float | Schedule] = {}
-        self.programs: tuple[int, int] | None = None
         self.count = 0
+
+
+class _Plates:
+    r"""The number of nested plates of a pair of programs, which it does not keep alive."""
+
+    __watched__ = False
+
+    def __init__(self, model: Any = None, guide: Any = None, depth: int = 0) -> None:
+        self.depth = depth
+        self._programs = [None if p is None else weakref.ref(p) for p in (model, guide)]
+
+    def of(self, model: Program, guide: Program) -> bool:
+        r"""Whether the number is that of these programs."""
+        known = [None if p is None else p() for p in self._programs]
+        return known[0] is model and known[1] is guide
 
 
 def _at(number: float | Schedule, step: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..weights import Weights
-from .aggregate import check_plain, densities_of_aggregate, factors, vectors
+from .aggregate import check_plain, densities_of_aggregate, elements_of, vectors
 from .reweighted import Reweighted
 
 __all__ = ["BetaTC"]
@@ -86,7 +86,7 @@ class BetaTC(Reweighted):
             check_plain("BetaTC", name, site)
 
             for run in site.parts or (site,):
-                law = factors("BetaTC", name, run.q)
+                law = elements_of("BetaTC", name, run.q)
                 value = vectors(run.value, run)
                 whole, parts = densities_of_aggregate(law, value, total)
                 split = (

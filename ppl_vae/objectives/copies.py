@@ -16,8 +16,8 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from ..weights import Arguments, Program, Weights, draw_guide, rescore
-from ..weights.checks import kind_name
 from .base import Objective
+from .divergences import check_reparameterized
 
 __all__ = ["Copies", "draw_copies"]
 
@@ -93,7 +93,7 @@ def draw_copies(
     factors: dict[str, Tensor] = {}
     copies = {name: _leaf(z) if leaves else _hooked(z, name, factors) for name, z in draws.items()}
     weights = rescore(model, guide, batch, copies, vectorized=objective.vectorized, depth=depth)
-    weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+    weights.check_local()
 
     if is_validation_enabled() and not torch.allclose(log_q, weights.guide, rtol=1e-3, atol=1e-3):
         raise ValueError(
@@ -102,24 +102,17 @@ def draw_copies(
             "an objective that runs the guide once, such as ELBO or IWAE."
         )
 
-    for name, site in weights.sites.items():
-        if not site.reparameterized:
-            raise ValueError(
-                f"{type(objective).__name__} follows gradients through draws, which those of site "
-                f"{name!r} from {kind_name(site.q)} do not pass; take a reparameterized posterior, "
-                "or VIMCO, which needs none."
-            )
-
+    check_reparameterized(type(objective).__name__, weights)
     return Copies(weights, draws, copies, factors)
 
 
 def _draws(
-    objective: Objective, guide: Program, batch: Arguments, depth: int | None
+    objective: Objective, guide: Program, batch: Arguments, depth: int
 ) -> tuple[dict[str, Tensor], Tensor]:
     if objective.vectorized or objective.draws == 1:
-        return draw_guide(guide, batch, objective.draws, depth=depth or 1)
+        return draw_guide(guide, batch, objective.draws, depth=depth)
 
-    each = [draw_guide(guide, batch, 1, depth=depth or 1) for _ in range(objective.draws)]
+    each = [draw_guide(guide, batch, 1, depth=depth) for _ in range(objective.draws)]
     values = {k: torch.cat([draws[k] for draws, _ in each]) for k in each[0][0]}
     return values, torch.cat([log_q for _, log_q in each])
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Weights
-from .aggregate import check_plain, factors
+from .aggregate import check_plain, elements_of
 from .divergences import divergences
 from .reweighted import Reweighted
 
@@ -101,7 +101,7 @@ class DIP(Reweighted):
 
 def _moments(name: str, q: Any) -> tuple[Tensor, Tensor]:
     # The means and the variances of the elements, one row for each datum and particle.
-    law = factors("DIP", name, q)
+    law = elements_of("DIP", name, q)
 
     try:
         moments = law.mean, law.variance

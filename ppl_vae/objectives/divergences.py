@@ -10,7 +10,7 @@ from torch.distributions import Independent, kl_divergence
 from ..weights import Site, Weights
 from ..weights.checks import kind_name
 
-__all__ = ["check_reparameterized", "divergences", "elements"]
+__all__ = ["check_reparameterized", "divergences", "elements", "factors"]
 
 
 def check_reparameterized(name: str, weights: Weights) -> None:
@@ -54,7 +54,7 @@ def elements(site: Site) -> Tensor | None:
         A tensor with shape ``(*, event_size)``, or None where the divergence is not a sum over
         elements in closed form.
     """
-    q, p = _factors(site.q), _factors(site.p)
+    q, p = factors(site.q), factors(site.p)
 
     if q is None or p is None:
         return None
@@ -65,7 +65,7 @@ def elements(site: Site) -> Tensor | None:
     return kl.flatten(kl.ndim - len(site.q.event_shape))
 
 
-def _factors(law: Any) -> Any:
-    # The law of one element, if the event is a plain product of such.
-    whole = isinstance(law, Independent) and len(law.base_dist.event_shape) == 0
+def factors(law: Any) -> Any:
+    r"""The law of the elements, if a law is a plain product of such; None if it is not."""
+    whole = isinstance(law, Independent) and not law.base_dist.event_shape
     return law.base_dist if whole else None

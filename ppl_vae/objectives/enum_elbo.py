@@ -9,7 +9,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
 from ..modules import preserving
-from ..weights import Arguments, Program, Weights, distributions, log_weights, plate_depth
+from ..weights import Arguments, Program, Weights, distributions, log_weights
 from .bare import bare
 from .base import Estimate, Objective, elbo_terms
 
@@ -62,13 +62,10 @@ class EnumELBO(Objective):
 
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
         batch = Arguments(args, kwargs)
-        if self.depth is None:
-            self.depth = plate_depth(model, guide, batch)
-
         elbo = TraceEnum_ELBO(
             num_particles=self.particles,
             vectorize_particles=self.vectorized,
-            max_plate_nesting=self.depth,
+            max_plate_nesting=self.depth_of(model, guide, batch),
             strict_enumeration_warning=False,
         )
         with preserving(model, guide), torch.no_grad():

@@ -83,7 +83,7 @@ class Lagrangian(Objective):
         """
 
     def loss_of(self, weights: Weights) -> Tensor:
-        weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+        weights.check_local()
         check_reparameterized(type(self).__name__, weights)
         cost, constraint = self.terms_of(weights)
         loss = cost + self.multiplier.clone() * constraint

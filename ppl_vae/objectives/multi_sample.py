@@ -66,7 +66,7 @@ class MultiSample(Objective):
 
     def log_weight_of(self, weights: Weights) -> Tensor:
         r"""The log weights with the terms of the latent variables times :math:`\beta`."""
-        weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+        weights.check_local()
         return weights.likelihood + self.beta * (weights.prior - weights.guide)
 
     def tightened(self, weights: Weights) -> Tensor | None:

@@ -86,7 +86,7 @@ class NVIL(Objective):
         return self._loss(weights, weights.likelihood.new_zeros(weights.n))
 
     def _loss(self, weights: Weights, predicted: Tensor) -> Tensor:
-        weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+        weights.check_local()
         log_w = weights.likelihood + self.beta * (weights.prior - weights.guide)
         signal = log_w.detach() - predicted.detach()
         reward = (signal - self.mean) / self.variance.sqrt().clamp(min=1)

@@ -52,7 +52,7 @@ class Reweighted(Objective):
         """
 
     def loss_of(self, weights: Weights) -> Tensor:
-        weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+        weights.check_local()
         check_reparameterized(type(self).__name__, weights)
         reconstruction = weights.likelihood.mean(0).sum()
         return weights.scale * (self.penalty_of(weights) - reconstruction)

@@ -84,10 +84,12 @@ class ReweightedWakeSleep(Objective):
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
         weights = self.weights(model, guide, *args, detached=True, **kwargs)
         loss = self.loss_of(weights)
+        # Before anything is captured: it may take a run of the programs.
+        depth = self.depth_of(model, guide, Arguments(args, kwargs))
 
         if self.phase != "wake" and torch.is_grad_enabled():
             share = 0.5 if self.phase == "both" else 1.0
-            score = self._asleep(model, guide, Arguments(args, kwargs), weights.n)
+            score = self._asleep(model, guide, Arguments(args, kwargs), weights.n, depth)
             loss = with_gradient(loss, loss - share * weights.scale * score.sum())
 
         return Estimate(loss, self.metrics_of(weights), weights.n * weights.scale)
@@ -96,16 +98,18 @@ class ReweightedWakeSleep(Objective):
         return log_mean_exp(weights.log_weight.detach())
 
     def loss_of(self, weights: Weights) -> Tensor:
-        weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+        weights.check_local()
         joint = weights.likelihood + self.beta * weights.prior
         log_w = (joint - self.beta * weights.guide).detach()
         share = {"wake": 1.0, "both": 0.5, "sleep": 0.0}[self.phase]
         surrogate = (log_w.softmax(0) * (joint + share * weights.guide)).sum()
         return -weights.scale * with_gradient(log_mean_exp(log_w).sum(), surrogate)
 
-    def _asleep(self, model: Program, guide: Program, batch: Arguments, n: int) -> Tensor:
+    def _asleep(
+        self, model: Program, guide: Program, batch: Arguments, n: int, depth: int
+    ) -> Tensor:
         dreamt, latent = dream(model, batch, n)
-        return score_guide(guide, dreamt, latent, depth=self.depth or 1)
+        return score_guide(guide, dreamt, latent, depth=depth)
 
     def extra_repr(self) -> str:
         return f"phase={self.phase}, {super().extra_repr()}"

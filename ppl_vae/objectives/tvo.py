@@ -95,7 +95,7 @@ class TVO(Objective):
         return super().weights(model, guide, *args, **{**kwargs, "detached": True})
 
     def loss_of(self, weights: Weights) -> Tensor:
-        weights.log_weight  # noqa: B018  refuses sites outside of the plate of the data
+        weights.check_local()
         log_w = weights.likelihood + self.beta * (weights.prior - weights.guide)
         # What has no weight at all adds nothing to an expectation.
         f = log_w.detach().clamp(min=torch.finfo(log_w.dtype).min / 4)

@@ -93,6 +93,14 @@ class Weights:
         r"""The number of data."""
         return self.likelihood.shape[1]
 
+    def check_local(self) -> None:
+        r"""Raises a ValueError if a site lies outside of the plate of the data."""
+        if self.global_sites:
+            raise ValueError(
+                f"Site {self.global_sites[0]!r} lies outside of the plate of the data, so there is "
+                "no bound for each datum; move it into the plate, or use ELBO."
+            )
+
     @property
     def log_weight(self) -> Tensor:
         r"""The log weights :math:`\log w`, with shape ``(K, n)``.
@@ -101,12 +109,7 @@ class Weights:
             ValueError: If a site lies outside of the plate of the data, since the data have no
                 weights of their own then.
         """
-        if self.global_sites:
-            raise ValueError(
-                f"Site {self.global_sites[0]!r} lies outside of the plate of the data, so there is "
-                "no bound for each datum; move it into the plate, or use ELBO."
-            )
-
+        self.check_local()
         return self.likelihood + self.prior - self.guide
 
 

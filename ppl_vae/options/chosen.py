@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from .catalogue import base_of, choices, nearest
+from ..catalogue import base_of, choices, nearest
 from .hints import accepted, hint_of
 
 __all__ = ["Chosen"]

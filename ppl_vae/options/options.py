@@ -22,15 +22,15 @@ import yaml
 from jsonargparse import ArgumentError, Namespace
 from torch.optim.lr_scheduler import LRScheduler
 
-from .catalogue import base_of, choices, nearest, public_name
+from ..catalogue import base_of, choices, nearest, public_name
+from ..folder.userfile import load_module, module_name
+from ..networks import Network
+from ..precision import Precision
+from ..staging import Backend
 from .chosen import Chosen
-from .folder.userfile import load_module, module_name
 from .hints import accepted
-from .networks import Network
 from .parser import Parser
-from .precision import Precision
 from .refusal import sentence
-from .staging import Backend
 
 __all__ = ["Options", "training"]
 

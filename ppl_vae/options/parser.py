@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from .catalogue import of_role, without_markup
+from ..catalogue import of_role, without_markup
 from .hints import GIVEN
 
 __all__ = ["Help", "Parser"]

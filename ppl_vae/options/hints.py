@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from .catalogue import base_of
+from ..catalogue import base_of
 
 __all__ = ["GIVEN", "accepted", "hint_of", "told", "words"]
 
