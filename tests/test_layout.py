@@ -85,6 +85,7 @@ ALLOWED: dict[str, set[str]] = {
     "distributions/*": DISTRIBUTIONS | {"ppl_vae.distributions"},
     "families/*": DISTRIBUTIONS | {"ppl_vae.families", "ppl_vae.distributions"},
     "families/*flow*": {"zuko"},
+    "families/implicit.py": {"ppl_vae.networks"},
     "networks/*": DISTRIBUTIONS | {"ppl_vae.networks"},
     "networks/*flow*": {"zuko"},
     "networks/pretrained.py": {"safetensors", "ppl_vae.data.stored"},
@@ -99,7 +100,9 @@ ALLOWED: dict[str, set[str]] = {
     # the engine
     "restoring.py": {"torch"},
     "modules.py": {"torch", "ppl_vae.restoring"},
-    "weights/*": PYRO | WEIGHTS | {"ppl_vae.distributions.measure"},
+    "weights/*": PYRO
+    | WEIGHTS
+    | {"ppl_vae.distributions.measure", "ppl_vae.distributions.implicit.is_implicit"},
     "objectives/*": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "evaluation/refine*.py": {"ppl_vae.conditional", "ppl_vae.program"},
     "evaluation/*": PYRO | WEIGHTS | {"ppl_vae.evaluation", "ppl_vae.staging", "numpy", "scipy"},

@@ -7,6 +7,7 @@ from .dequantized import Dequantized
 from .discretized_logistic import DiscretizedLogistic
 from .discretized_logistic_mixture import DiscretizedLogisticMixture
 from .huber import Huber
+from .implicit import Implicit, is_implicit
 from .masked_elements import MaskedElements
 from .multinomial import Multinomial
 from .multivariate_normal import LowRankMultivariateNormal, MultivariateNormal
@@ -30,6 +31,7 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "Huber",
+    "Implicit",
     "LowRankMultivariateNormal",
     "MaskedElements",
     "Multinomial",
@@ -45,4 +47,5 @@ __all__ = [
     "Truncated",
     "VonMisesFisher",
     "ZeroInflated",
+    "is_implicit",
 ]

@@ -7,6 +7,7 @@ from .binomial import Binomial
 from .categorical import Categorical
 from .clamped import Clamped
 from .continuous_bernoulli import ContinuousBernoulli
+from .delta import Delta
 from .dequantized import Dequantized
 from .dirichlet import Dirichlet
 from .discretized_logistic import DiscretizedLogistic
@@ -15,6 +16,7 @@ from .flow import Flow
 from .full_rank_normal import FullRankNormal
 from .gamma import Gamma
 from .huber import Huber
+from .implicit import Implicit
 from .laplace import Laplace
 from .log_normal import LogNormal
 from .logistic_normal import LogisticNormal
@@ -44,6 +46,7 @@ __all__ = [
     "Categorical",
     "Clamped",
     "ContinuousBernoulli",
+    "Delta",
     "Dequantized",
     "Dirichlet",
     "DiscretizedLogistic",
@@ -53,6 +56,7 @@ __all__ = [
     "FullRankNormal",
     "Gamma",
     "Huber",
+    "Implicit",
     "Laplace",
     "LogNormal",
     "LogisticNormal",

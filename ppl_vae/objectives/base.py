@@ -188,6 +188,8 @@ class Objective(pyro.infer.ELBO, nn.Module):
     r"""Whether it has a weight of the KL term, which a warm-up may raise."""
     reparameterized: bool = False
     r"""Whether all latent sites have to be reparameterized."""
+    implicit: bool = False
+    r"""Whether the guide may draw from what has no density."""
 
     total: int | None = None
     r"""The number :math:`N` of data of the training set; :func:`~ppl_vae.fit` tells it."""
@@ -211,6 +213,7 @@ class Objective(pyro.infer.ELBO, nn.Module):
             depth=self.depth_of(model, guide, batch) if self.draws > 1 else None,
             lenient=self.lenient,
             detached=detached,
+            implicit=self.implicit,
         )
 
     def depth_of(self, model: Program, guide: Program, batch: Arguments) -> int:
@@ -228,7 +231,8 @@ class Objective(pyro.infer.ELBO, nn.Module):
         Raises:
             ValueError: As :func:`~ppl_vae.weights.log_weights`.
         """
-        log_weights(model, guide, Arguments(args, kwargs), lenient=self.lenient)
+        batch = Arguments(args, kwargs)
+        log_weights(model, guide, batch, lenient=self.lenient, implicit=self.implicit)
 
     lenient = False
     r"""Whether data outside of a support are let through where the program says so."""
@@ -330,9 +334,13 @@ def elbo_terms(weights: Weights) -> dict[str, Tensor]:
     A term outside of the plate of the data counts once for all :math:`N` data. Where there are
     several latent sites, ``kl_NAME`` is that of each; where there are several particles and a
     weight for each datum, ``ess`` is the effective sample size :math:`(\sum_k w_k)^2 / \sum_k
-    w_k^2`.
+    w_k^2`. Of a guide without a density there is the reconstruction alone.
     """
     reconstruction = weights.likelihood.detach().mean()
+
+    if weights.implicit:
+        return {"reconstruction": reconstruction}
+
     kl = (weights.guide - weights.prior).detach().mean()
 
     if weights.global_term is not None:

@@ -18,7 +18,8 @@ class WAE(InfoVAE):
 
     per datum. With a normal likelihood of fixed scale the first term is the squared error, and it
     is the Wasserstein auto-encoder of that cost. No term keeps the posterior of a datum wide: it
-    shrinks to a point, and :math:`\log p(x)` by importance weighting says nothing then. It bounds
+    shrinks to a point, and :math:`\log p(x)` by importance weighting says nothing then. The guide
+    needs no density: a deterministic one, of the posterior Delta, is that of the paper. It bounds
     nothing. All sites must be reparameterized.
 
     Example:
@@ -43,6 +44,8 @@ class WAE(InfoVAE):
     Raises:
         ValueError: If the weight is negative, and as its base class.
     """
+
+    implicit = True
 
     def __init__(
         self,

@@ -45,6 +45,8 @@ class Site:
     r"""Shapes a tensor of shape ``(K, n)`` so that it broadcasts to ``value``."""
     local: bool = True
     r"""Whether the site lies in the plate of the data."""
+    implicit: bool = False
+    r"""Whether the guide has no density at the draws; ``log_q`` is zero then."""
     parts: tuple[Site, ...] = ()
     r"""The site in each run, where particles were looped over."""
 
@@ -81,6 +83,8 @@ class Weights:
     r"""The scale :math:`N / n` of a minibatch of :math:`n` among :math:`N` data."""
     sites: Mapping[str, Site] = field(default_factory=dict)
     r"""The latent variables, in the model's order."""
+    observed: Mapping[str, tuple[Any, Tensor]] = field(default_factory=dict)
+    r"""The distribution and the data of each observed site; of the first run, if it was looped."""
     guide_order: tuple[str, ...] = ()
     r"""The names of the latent variables, in the guide's order."""
     global_term: Tensor | None = None
@@ -92,6 +96,11 @@ class Weights:
     def n(self) -> int:
         r"""The number of data."""
         return self.likelihood.shape[1]
+
+    @property
+    def implicit(self) -> bool:
+        r"""Whether the guide draws a site without a density, so that there are no weights."""
+        return any(site.implicit for site in self.sites.values())
 
     def check_local(self) -> None:
         r"""Raises a ValueError if a site lies outside of the plate of the data."""
@@ -107,9 +116,11 @@ class Weights:
 
         Raises:
             ValueError: If a site lies outside of the plate of the data, since the data have no
-                weights of their own then.
+                weights of their own then, or if the guide has no density.
         """
         self.check_local()
+        if self.implicit:
+            raise ValueError("A guide without a density has no weights; take one that has.")
         return self.likelihood + self.prior - self.guide
 
 

@@ -11,14 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..distributions.implicit import is_implicit
+
 __all__ = [
     "SiteError",
     "blaming",
     "check_data",
+    "check_density",
     "check_match",
     "check_plates",
     "check_scale",
     "kind_name",
+    "lacks_density",
 ]
 
 Node = Mapping[str, Any]
@@ -86,6 +90,22 @@ def check_plates(node: Node, log_prob: Tensor, dims: Iterable[int]) -> None:
             f"dimension {loose[0]} lies in no plate. Open pyro.plate('data', n, dim=-1) around it, "
             "or turn event dimensions into the event with .to_event()."
         )
+
+
+def check_density(node: Node) -> None:
+    r"""Raises a ValueError if a site is drawn from what has no density."""
+    if lacks_density(node):
+        raise ValueError(
+            f"Site {node['name']!r} is drawn from {kind_name(node['fn'])}, marked implicit, which "
+            "has no density, so there are no weights and no log p(x); take a distribution that has "
+            "one, such as Normal, or, of a guide, an objective that needs none, such as AVB, AAE "
+            "or WAE."
+        )
+
+
+def lacks_density(node: Node) -> bool:
+    r"""Whether a site has no density: its distribution says so, or ``infer={"implicit": True}``."""
+    return is_implicit(node["fn"]) or bool(node.get("infer", {}).get("implicit"))
 
 
 def check_data(node: Node, lenient: bool = False) -> None:

@@ -41,6 +41,7 @@ def log_weights(
     depth: int | None = None,
     lenient: bool = False,
     detached: bool = False,
+    implicit: bool = False,
 ) -> Weights:
     r"""Draws from the guide and scores the draws under both programs.
 
@@ -56,17 +57,21 @@ def log_weights(
         lenient: Whether data outside of the support of a likelihood that was built with
             ``validate_args=False`` are let through, with a warning.
         detached: Whether the draws carry no gradient; the densities of both programs do.
+        implicit: Whether sites of the guide are let through that have no density: those drawn
+            from :class:`~ppl_vae.distributions.Implicit`, or with ``infer={"implicit": True}``.
 
     Raises:
-        ValueError: If a latent site is in one program only, a site's shape is not explained by
-            its plates, ``poutine.scale`` changes a density, or the data lie outside of the
-            likelihood's support or are NaN. Values are checked unless Pyro's validation is off.
+        ValueError: If a latent site is in one program only or has no density, a site's shape is
+            not explained by its plates, ``poutine.scale`` changes a density, or the data lie
+            outside of the likelihood's support or are NaN. Values are checked unless Pyro's
+            validation is off.
     """
     if particles < 1:
         raise ValueError(f"The number of particles must be positive, got {particles}.")
 
     if particles > 1 and not vectorized:
-        one = partial(log_weights, model, guide, batch, lenient=lenient, detached=detached)
+        options = {"lenient": lenient, "detached": detached, "implicit": implicit}
+        one = partial(log_weights, model, guide, batch, **options)
         return stack([one() for _ in range(particles)])
 
     with blaming(named(batch)):
@@ -78,7 +83,7 @@ def log_weights(
 
         p = replay_model(model, batch, q, particles, depth)
 
-    return read(p, q, batch, particles, depth, lenient)
+    return read(p, q, batch, particles, depth, lenient, implicit)
 
 
 def draw_guide(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..distributions.measure import measure
 from ..modules import preserving
+from .checks import lacks_density
 from .draws import leaves_out
 from .traces import Batch, Program, as_trace, by_name, run_traced, sites_of
 
@@ -134,4 +135,6 @@ def densities(model: Program, guide: Program, batch: Batch) -> Iterator[tuple[st
         for name, node in sites_of(trace).items():
             if not node["is_observed"] and term == "log q":
                 yield "the draw", name, node["value"]
+            if lacks_density(node):
+                continue
             yield term, name, node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])

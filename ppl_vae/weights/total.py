@@ -3,6 +3,7 @@ r"""Adding up the log densities of sites."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from .base import Site, Weights
-from .checks import check_data, check_match
+from .checks import check_data, check_match, lacks_density
 from .draws import check_draws
 from .layout import Layout
 from .traces import Batch, Node, batch_size, enumerated, latent_sites, sites_of
@@ -108,6 +109,7 @@ def read(
     particles: int,
     depth: int | None,
     lenient: bool = False,
+    implicit: bool = False,
 ) -> Weights:
     model, guide = sites_of(p), sites_of(q)
     latent = [name for name, node in guide.items() if not node["is_observed"]]
@@ -129,7 +131,7 @@ def read(
 
     total = Total(layout)
     sites = {
-        name: _site(layout, model[name], guide[name], log_p)
+        name: _site(layout, model[name], guide[name], log_p, implicit)
         for name, log_p in total.model(model).items()
     }
 
@@ -138,10 +140,13 @@ def read(
         log_q = layout.reduce(layout.log_prob(node), node) if log_q is None else log_q
         total.add("guide", node, log_q)
 
-    return total.weights(sites, tuple(latent))
+    seen = {k: (node["fn"], node["value"]) for k, node in model.items() if node["is_observed"]}
+    return replace(total.weights(sites, tuple(latent)), observed=seen)
 
 
-def _site(layout: Layout, p: Node, q: Node, log_p: Tensor) -> Site:
+def _site(layout: Layout, p: Node, q: Node, log_p: Tensor, implicit: bool) -> Site:
+    absent = implicit and lacks_density(q)
+
     def reduce(t: Tensor) -> Tensor:
         return layout.reduce(scale_and_mask(t, mask=q["mask"]), q)
 
@@ -150,8 +155,9 @@ def _site(layout: Layout, p: Node, q: Node, log_p: Tensor) -> Site:
         p=p["fn"],
         q=q["fn"],
         log_p=log_p,
-        log_q=layout.reduce(layout.log_prob(q), q),
+        log_q=torch.zeros_like(log_p) if absent else layout.reduce(layout.log_prob(q), q),
         reduce=reduce,
         spread=partial(layout.spread, node=q),
         local=layout.local(q),
+        implicit=absent,
     )
