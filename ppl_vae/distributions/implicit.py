@@ -76,12 +76,12 @@ class Implicit(TorchDistribution):
         return torch.zeros_like(self.h)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Implicit:
-        h = self.h.expand(*batch_shape, *self.h.shape[self.h.ndim - self.h_dim :])
+        h = self.h.expand(torch.Size(batch_shape) + self.h.shape[self.h.ndim - self.h_dim :])
         return Implicit(h, self.push, self.noise, self.event_shape, self.h_dim)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         lead = torch.Size(sample_shape) + self.batch_shape
-        h = self.h.expand(*lead, *self.h.shape[self.h.ndim - self.h_dim :])
+        h = self.h.expand(lead + self.h.shape[self.h.ndim - self.h_dim :])
         if self.push is None:
             return h
 

@@ -58,7 +58,7 @@ class Implicit(Family):
 
         self.noise = noise
         self.param_shape = torch.Size([features])
-        self.net = mlp(hidden)([features + noise], self.event_shape)
+        self.net = mlp(hidden)([features + noise], [self.event_shape.numel()])
 
     def forward(self, h: Tensor) -> Law:
         return Law(h, self.push, self.noise, self.event_shape)
@@ -67,7 +67,7 @@ class Implicit(Family):
         r"""The function :math:`g`, of leading dimensions of any number."""
         both = torch.cat([h, noise], dim=-1)
         z: Tensor = self.net(both.flatten(0, -2) if both.ndim > 1 else both.unsqueeze(0))
-        return z.reshape(*both.shape[:-1], *self.event_shape)
+        return z.reshape(both.shape[:-1] + self.event_shape)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, noise={self.noise}, features={self.param_shape.numel()}"

@@ -9,14 +9,24 @@ from typing import Any
 
 import torch
 
-from ..families import Family, Normal
+from ..families import Delta, Family, Normal
 from ..legality import Verdict, judge, sentence_of
 from ..objectives import ELBO, Objective
-from ..priors import FamilyPrior
+from ..priors import FamilyPrior, StandardNormal
 from .compose import compose
 from .entries import listed
+from .examples import scored
 
-__all__ = ["PAIRS", "PLURAL", "Cell", "fitting_posterior", "legal_cells", "suited", "verdict_of"]
+__all__ = [
+    "PAIRS",
+    "PLURAL",
+    "Cell",
+    "fitting_posterior",
+    "legal_cells",
+    "scored",
+    "suited",
+    "verdict_of",
+]
 
 PLURAL: Mapping[str, str] = {
     "prior": "priors",
@@ -77,11 +87,13 @@ def legal_cells(kind: str | None = None) -> Iterator[Cell]:
 
 
 def suited(parts: Mapping[str, Any]) -> dict[str, Any]:
-    r"""Adds a prior and a posterior that parts go with."""
+    r"""Adds a prior, a posterior and, if that has no density, an objective that parts go with."""
     parts = dict(parts)
 
     if "objective" in parts and not {"prior", "posterior"} & set(parts):
         parts["posterior"] = fitting_posterior(objective=parts["objective"])
+    if "posterior" in parts and not scored(parts["posterior"]):
+        parts = {"prior": StandardNormal, "objective": fitting_objective(), **parts}
     if "posterior" in parts and "prior" not in parts:
         posterior = parts["posterior"]
         parts["prior"] = lambda shape: FamilyPrior(shape, posterior)
@@ -89,6 +101,13 @@ def suited(parts: Mapping[str, Any]) -> dict[str, Any]:
         parts["posterior"] = fitting_posterior(prior=parts["prior"])
 
     return parts
+
+
+@cache
+def fitting_objective() -> Callable[[], Objective]:
+    r"""The first objective that takes a posterior without a density."""
+    known = listed("objectives").values()
+    return next(o for o in known if verdict_of(objective=o, posterior=Delta).legal)
 
 
 @cache

@@ -14,7 +14,7 @@ from ..families import Bernoulli, Family, Normal
 from ..networks import mlp
 from ..priors import Prior, StandardNormal
 from ..program import Program
-from .examples import example, rows
+from .examples import example, rows, scored
 
 __all__ = ["LATENT", "NET", "compose"]
 
@@ -46,7 +46,8 @@ def compose(
         model = models.VAE(prior(LATENT).attach(q, x), p)
         return model, guide(q).attach(model), x
 
-    # A guide of several layers, and a model of two, both of the posterior's family.
-    above = [Conditional(LATENT, posterior(LATENT), NET) for _ in range(2)]
-    model = models.Hierarchical(prior(LATENT).attach(), above[:1], p)
-    return model, guide([q, above[1]]).attach(model), x
+    # A guide of several layers, and a model of two, of the posterior's family if it can be scored.
+    layer = Conditional(LATENT, (posterior if scored(posterior) else Normal)(LATENT), NET)
+    model = models.Hierarchical(prior(LATENT).attach(), [layer], p)
+    above = Conditional(LATENT, posterior(LATENT), NET)
+    return model, guide([q, above]).attach(model), x

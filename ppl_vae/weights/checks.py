@@ -92,20 +92,26 @@ def check_plates(node: Node, log_prob: Tensor, dims: Iterable[int]) -> None:
         )
 
 
-def check_density(node: Node) -> None:
-    r"""Raises a ValueError if a site is drawn from what has no density."""
-    if lacks_density(node):
+def lacks_density(node: Node, marks: bool = True) -> bool:
+    r"""Whether a site has no density: its distribution says so, or ``infer={"implicit": True}``.
+
+    Arguments:
+        node: The site.
+        marks: Whether that mark counts.
+    """
+    marked = marks and bool(node.get("infer", {}).get("implicit"))
+    return marked or is_implicit(node["fn"])
+
+
+def check_density(node: Node, marks: bool = True) -> None:
+    r"""Raises a ValueError if :func:`lacks_density` is true of a site."""
+    if lacks_density(node, marks):
         raise ValueError(
-            f"Site {node['name']!r} is drawn from {kind_name(node['fn'])}, marked implicit, which "
-            "has no density, so there are no weights and no log p(x); take a distribution that has "
-            "one, such as Normal, or, of a guide, an objective that needs none, such as AVB, AAE "
-            "or WAE."
+            f"Site {node['name']!r} is drawn from {kind_name(node['fn'])}, which has no density, "
+            "so there are no weights and no log p(x); take a distribution that has one, such as "
+            "Normal, or, of a guide, train by an objective that needs none, such as AVB, AAE or "
+            "WAE."
         )
-
-
-def lacks_density(node: Node) -> bool:
-    r"""Whether a site has no density: its distribution says so, or ``infer={"implicit": True}``."""
-    return is_implicit(node["fn"]) or bool(node.get("infer", {}).get("implicit"))
 
 
 def check_data(node: Node, lenient: bool = False) -> None:

@@ -10,7 +10,7 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from .checks import check_density, check_plates, check_scale
+from .checks import check_plates, check_scale
 
 __all__ = ["PARTICLES", "Layout"]
 
@@ -93,12 +93,7 @@ class Layout:
         return value.reshape(1, *[1] * missing, *value.shape)
 
     def log_prob(self, node: Node) -> Tensor:
-        r"""The log density of a site, masked and unscaled, with the shape of its plates.
-
-        Raises:
-            ValueError: If it has none.
-        """
-        check_density(node)
+        r"""The log density of a site, masked and unscaled, with the shape of its plates."""
         check_scale(node, self.scale if self.local(node) else 1.0)
         log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
         return scale_and_mask(log_prob, mask=node["mask"])

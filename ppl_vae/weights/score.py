@@ -10,7 +10,7 @@ from pyro import poutine
 from torch import Tensor
 
 from .base import Weights, stack
-from .checks import blaming, check_match
+from .checks import blaming, check_density, check_match
 from .layout import Layout
 from .total import Total, read
 from .traces import (
@@ -139,6 +139,7 @@ def _read_guide(
     values = {}
 
     for name, node in nodes.items():
+        check_density(node)
         total.add("guide", node, layout.reduce(layout.log_prob(node), node))
         values[name] = layout.value(node)
 

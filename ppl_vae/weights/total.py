@@ -14,7 +14,7 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from .base import Site, Weights
-from .checks import check_data, check_match, lacks_density
+from .checks import check_data, check_density, check_match, lacks_density
 from .draws import check_draws
 from .layout import Layout
 from .traces import Batch, Node, batch_size, enumerated, latent_sites, sites_of
@@ -43,6 +43,7 @@ class Total:
         latent = {}
 
         for name, node in nodes.items():
+            check_density(node, marks=False)  # replay hands on those of the guide
             log_p = self.layout.log_prob(node)
 
             # Dimensions left of all plates are those of enumerated sites.
@@ -146,6 +147,9 @@ def read(
 
 def _site(layout: Layout, p: Node, q: Node, log_p: Tensor, implicit: bool) -> Site:
     absent = implicit and lacks_density(q)
+
+    if not absent:
+        check_density(q)
 
     def reduce(t: Tensor) -> Tensor:
         return layout.reduce(scale_and_mask(t, mask=q["mask"]), q)
