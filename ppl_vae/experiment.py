@@ -57,6 +57,8 @@ class Experiment:
     r"""The number of epochs over which the KL weight rises from 0 to 1."""
     patience: int | None = None
     r"""The number of epochs without a better validation bound after which to stop."""
+    signal: int = 0
+    r"""The number of gradients by which each epoch's signal-to-noise ratio is estimated, if any."""
     clip: float | None = None
     r"""The largest norm of the gradient."""
     compile: str = "auto"

@@ -340,6 +340,20 @@ def test_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+def test_signal() -> None:
+    r"""Each epoch tells how much of the gradient is signal, and nothing else changes."""
+    plain, told = (
+        fit(svi(network=mlp([4])), dataset(), epochs=2, signal=draws, **quiet) for draws in (0, 5)
+    )
+    signals = [{k: row.pop(k) for k in ("signal_model", "signal_guide")} for row in told]
+
+    for row in (*plain, *told):
+        del row["seconds"]
+    assert plain == told
+    assert all(ratio > 0 for ratios in signals for ratio in ratios.values())
+    assert signals[0] != signals[1]
+
+
 # Refusals
 
 
@@ -350,6 +364,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "warmup": ({"warmup": -1}, r"warmup must not be negative, got -1"),
     "long warmup": ({"warmup": 4}, r"takes 12 steps, but the training has only 9"),
     "patience": ({"patience": 0}, r"positive patience and a validation set; got patience=0"),
+    "signal": ({"signal": 1}, r"takes two gradients or more, .*; got signal=1 and ELBO"),
+    "Pyro's signal": (
+        {"objective": pyro.infer.RenyiELBO(num_particles=2), "signal": 9},
+        r"of an objective of this library; got signal=9 and PyroObjective",
+    ),
     "no validation": (
         {"patience": 2, "data": dataset(validation=0)},
         r"a validation set; got patience=2 and \{'train': 70\}",

@@ -24,6 +24,11 @@ def check_settings(training: Training, warmup: int) -> None:
     _check_warmup(training, warmup)
 
     objective = training.svi.objective
+    if training.signal and (training.signal < 2 or isinstance(objective, PyroObjective)):
+        raise ValueError(
+            "A signal-to-noise ratio takes two gradients or more, of an objective of this library; "
+            f"got signal={training.signal} and {type(objective).__name__}."
+        )
     if training.patience is not None and objective.judged_by == "last":
         raise ValueError(
             f"{type(objective).__name__} has no number to stop early by: its losses in two epochs "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..device import pick_device
+from ..evaluation.signal import signal_to_noise
 from ..modules import modules_of, preserving
 from ..nonfinite import NonFiniteError, explain
 from ..objectives import LinearWarmup
@@ -55,6 +56,8 @@ class Training:
         scheduler: A function from the optimizer to a scheduler of torch, stepped once per epoch.
         warmup: The number of epochs over which the KL weight rises from 0 to 1.
         patience: The number of epochs without a better validation bound after which to stop.
+        signal: The number of gradients by which each epoch's signal-to-noise ratio is estimated, on
+            the first minibatch; see :func:`~ppl_vae.evaluation.signal_to_noise`. None if zero.
         device: ``"auto"``, or a device of torch.
         progress: Whether progress is shown.
         on_epoch: Called with the training after each epoch.
@@ -76,6 +79,7 @@ class Training:
         scheduler: Scheduler | None = None,
         warmup: int = 0,
         patience: int | None = None,
+        signal: int = 0,
         device: str = "auto",
         progress: bool = True,
         on_epoch: Callable[[Training], None] | None = None,
@@ -83,7 +87,7 @@ class Training:
         self.svi, self.data, self.epochs = svi, data, epochs
         self.batch_size, self.seed, self.patience = batch_size, seed, patience
         self.device = pick_device(device)
-        self.progress, self.on_epoch = progress, on_epoch
+        self.progress, self.on_epoch, self.signal = progress, on_epoch, signal
         self.size = len(data["train"])
         self.validated = data.counts.get("validation", 0) > 0
         check_settings(self, warmup)
@@ -242,9 +246,24 @@ class Training:
             means = validate(self.svi, self.data, seed=self.seed, device=self.device)
             row |= {f"validation_{name}": value for name, value in means.items()}
 
+        if self.signal:
+            row |= self._signal()
+
         objective = self.svi.objective
         row |= criterion(row, objective.judged_by, bool(objective.schedules))
         return {**row, "seconds": self.elapsed + time.perf_counter() - start}
+
+    def _signal(self) -> Row:
+        svi = self.svi
+
+        with preserving(svi.model, svi.guide):
+            torch.manual_seed(mix(self.seed, -3))
+            batch = self._batch(torch.arange(self.batch_size))
+
+        found = signal_to_noise(
+            svi.objective, svi.model, svi.guide, batch, self.signal, seed=mix(self.seed, -3)
+        )
+        return {f"signal_{role}": ratio for role, ratio in found.items()}
 
     def _require_finite(self, loss: float) -> None:
         # Off the CPU, steps do not wait to look at their loss.

@@ -25,7 +25,7 @@ from .userfile import digest
 
 __all__ = ["Plan", "build", "check_free"]
 
-FIELDS = ("epochs", "batch_size", "warmup", "patience", "clip", "compile", "precision")
+FIELDS = ("epochs", "batch_size", "warmup", "patience", "signal", "clip", "compile", "precision")
 
 
 @dataclass(frozen=True)

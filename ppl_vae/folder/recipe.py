@@ -42,6 +42,7 @@ def recipe(
         "scheduler": _scheduler(e.scheduler, training.schedulers),
         "warmup": e.warmup,
         "patience": training.patience,
+        "signal": training.signal,
         "clip": svi.clip,
         "compile": svi.backend or svi.compile,
         "precision": svi.precision,

@@ -47,6 +47,7 @@ def training(
     scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
     warmup: int | None = None,
     patience: int | None = None,
+    signal: int | None = None,
     clip: float | None = None,
     compile: Backend | None = None,
     precision: Precision | None = None,
@@ -62,6 +63,7 @@ def training(
         scheduler: The scheduler of the learning rate, stepped once per epoch.
         warmup: The number of epochs over which the KL weight rises from 0 to 1.
         patience: The number of epochs without a better validation bound after which to stop.
+        signal: The number of gradients by which each epoch's signal-to-noise ratio is estimated.
         clip: The largest norm of the gradient.
         compile: How steps are taken: off (through Pyro each time), fx (its operations replayed),
             inductor (compiled), cudagraph (one launch a step), or auto (by the number of steps).

@@ -25,6 +25,7 @@ def training_of(e: Experiment, seed: int, device: str, progress: bool) -> Traini
         scheduler=e.scheduler,
         warmup=e.warmup,
         patience=e.patience,
+        signal=e.signal,
         device=device,
         progress=progress,
     )
