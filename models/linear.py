@@ -119,25 +119,92 @@ class Linear(Program):
             ValueError: Unless :math:`d < D`, if the data are empty or not finite, or if they have
                 no variance beyond :math:`d` directions: then the likelihood has no maximum.
         """
-        if x.ndim != 2 or x.numel() == 0:
-            raise ValueError(f"Linear is fitted to data of shape (n, D), got {tuple(x.shape)}.")
-        if not x.isfinite().all():
-            raise ValueError("The data hold NaN or infinite values; drop those rows.")
-
+        _check_data(x)
         x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
         model = cls(x.shape[1], latent).to(x)
-        eigenvalues, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))
-        rest, top = eigenvalues[:-latent], eigenvalues[-latent:]
-
-        # What is left by rounding is no noise.
-        if len(rest) == 0 or rest.mean() <= x.shape[1] * torch.finfo(x.dtype).eps * top.max():
-            raise ValueError(
-                f"The data leave no noise beyond {latent} directions; take a smaller latent."
-            )
+        top, noise, vectors = _spectrum(x, latent)
 
         with torch.no_grad():
             model.bias.copy_(x.mean(0))
-            model.log_scale.copy_(rest.mean().log() / 2)
-            model.weight.copy_(vectors[:, -latent:] * (top - rest.mean()).sqrt())
+            model.log_scale.copy_(noise.log() / 2)
+            model.weight.copy_(vectors * (top - noise).sqrt())
 
         return model
+
+    @torch.no_grad()
+    def fit_em(self, x: Tensor, steps: int = 100, tolerance: float = 0.0) -> Tensor:
+        r"""Fits the model by expectation maximization, each step of which raises :math:`\log p(x)`.
+
+        .. math::
+            \text{E-step:} \quad & m_i = M^{-1} W^\top (x_i - b), \quad C = \sigma^2 M^{-1} \\
+            \text{M-step:} \quad & W' = \Big[ \sum_i (x_i - b) m_i^\top \Big]
+                \Big[ \sum_i (m_i m_i^\top + C) \Big]^{-1} \\
+            & \sigma'^2 = \frac{1}{D} \Big[ \frac{1}{n} \sum_i \| x_i - b - W' m_i \|^2
+                + \operatorname{tr}(W' C W'^\top) \Big]
+
+        The bias is :math:`b = \bar{x}` from the first step on, the best there is whatever the rest.
+        It starts from the parameters as they are, which it changes, and approaches
+        :meth:`maximum_likelihood`, up to a rotation of :math:`z`, at a constant rate.
+
+        Arguments:
+            x: The data, with shape ``(n, D)``.
+            steps: The number of steps.
+            tolerance: The rise of :math:`\log p(x)`, in nats per datum, below which it stops; zero
+                takes all steps.
+
+        Returns:
+            The mean of :math:`\log p(x)` at the start and after each step, in nats per datum.
+
+        Raises:
+            ValueError: As :meth:`maximum_likelihood`, or if the data are no rows of :math:`D`
+                elements, there is no step, or the tolerance is negative.
+        """
+        if steps < 1 or not tolerance >= 0:
+            raise ValueError(
+                "EM takes one step or more, and a tolerance that is not negative; got "
+                f"steps={steps} and tolerance={tolerance}."
+            )
+        _check_data(x, features=len(self.weight))
+        x = x.to(self.weight)
+        _spectrum(x, self.weight.shape[1])
+        history = [self.log_evidence(x).mean()]
+        self.bias.copy_(x.mean(0))
+
+        for _ in range(steps):
+            self._em_step(x)
+            history.append(self.log_evidence(x).mean())
+            if tolerance > 0 and history[-1] - history[-2] < tolerance:
+                break
+
+        return torch.stack(history)
+
+    def _em_step(self, x: Tensor) -> None:
+        posterior = self.posterior(x)
+        m, C = posterior.mean, posterior.covariance_matrix[0]  # the same for all data
+        x = x - self.bias
+        W = torch.linalg.solve(m.mT @ m / len(x) + C, m.mT @ x / len(x)).mT
+        residual = (x - m @ W.mT).square().sum() / len(x)
+        self.log_scale.copy_(((residual + (W @ C * W).sum()) / x.shape[1]).log() / 2)
+        self.weight.copy_(W)
+
+
+def _check_data(x: Tensor, features: int | None = None) -> None:
+    if x.ndim != 2 or x.numel() == 0 or features not in (None, x.shape[1]):
+        shape = f"(n, {features or 'D'})"
+        raise ValueError(f"Linear is fitted to data of shape {shape}, got {tuple(x.shape)}.")
+    if not x.isfinite().all():
+        raise ValueError("The data hold NaN or infinite values; drop those rows.")
+
+
+def _spectrum(x: Tensor, latent: int) -> tuple[Tensor, Tensor, Tensor]:
+    # The largest variances, the mean of the others, and the directions of the largest.
+    eigenvalues, vectors = torch.linalg.eigh(torch.cov(x.mT, correction=0))
+    rest, top = eigenvalues[:-latent], eigenvalues[-latent:]
+
+    # What is left by rounding is no noise.
+    if len(rest) == 0 or rest.mean() <= x.shape[1] * torch.finfo(x.dtype).eps * top.max():
+        raise ValueError(
+            f"The data leave no noise beyond {latent} directions; take a smaller latent."
+        )
+
+    return top, rest.mean(), vectors[:, -latent:]

@@ -27,6 +27,7 @@ class Player:
         estimate: A function from a batch to the loss and the metrics.
         clip: The largest norm of the gradient, above which it is scaled down.
         precision: A function to the context in which the loss is computed.
+        turn: Whether it moves, a function of the number of steps done; None if at each step.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Player:
         estimate: Callable[..., Estimate],
         clip: float | None,
         precision: Callable[[], AbstractContextManager[Any]],
+        turn: Callable[[int], bool] | None = None,
     ) -> None:
         self.name = name
         self.parameters = list(parameters.values())
@@ -44,11 +46,16 @@ class Player:
         self.estimate = estimate
         self.clip = clip
         self.precision = precision
+        self.turn = turn
 
     @property
     def adam(self) -> Adam | None:
         r"""The optimizer on raw tensors, where it is the fused Adam."""
         return Adam(self.optimizer) if Adam.takes(self.optimizer) else None
+
+    def moves(self, done: int) -> bool:
+        r"""Whether it takes part in the step after some number of them."""
+        return self.turn is None or self.turn(done)
 
     def gradient(self, *args: Any, **batch: Any) -> dict[str, Any]:
         r"""Returns the loss in nats per datum, the metrics, and the gradient.

@@ -15,6 +15,7 @@ from .drawing.canvas import png
 from .drawing.curves import learning_curves
 from .drawing.evidence import comparison, evidence_histogram
 from .drawing.latent import latent_space
+from .drawing.overlay import overlaid_curves
 from .drawing.pictures import reconstructions, samples, traversal
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "evidence_histogram",
     "latent_space",
     "learning_curves",
+    "overlaid_curves",
     "png",
     "reconstructions",
     "samples",

@@ -2,7 +2,7 @@ r"""Reports: of a run, and of several side by side, each one HTML file that open
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,8 +10,9 @@ from .drawing.album import album
 from .drawing.facts import facts, made_by
 from .drawing.page import Html, element, listing, page, picture
 from .drawing.results import headline, ranking, results
+from .fit import unscored
 from .folder.atomic import write_text
-from .plots import comparison
+from .plots import comparison, overlaid_curves
 
 __all__ = ["Reported", "write_comparison", "write_report"]
 
@@ -50,7 +51,7 @@ def write_report(run: Reported, path: Path | str | None = None) -> Path:
     path = Path(run.dir) / "report.html" if path is None else Path(path)
     name = f"{run.config.get('experiment', 'run')}: {Path(run.dir).resolve().name}"
     content = [
-        *headline(run.evidence),
+        *(_unscored() if unscored(run.history) else headline(run.evidence)),
         element("h2", "What was run"),
         listing(facts(run.config, run.data_summary, run.provenance, run.history)),
         *results(run.evidence),
@@ -60,7 +61,13 @@ def write_report(run: Reported, path: Path | str | None = None) -> Path:
     return path
 
 
-def write_comparison(groups: Sequence[Record], path: Path | str, title: str = "Comparison") -> Path:
+def write_comparison(
+    groups: Sequence[Record],
+    path: Path | str,
+    title: str = "Comparison",
+    *,
+    curves: Sequence[Record] = (),
+) -> Path:
     r"""Writes a comparison of runs: tables, best first, a figure, and the figures of each.
 
     Arguments:
@@ -68,6 +75,8 @@ def write_comparison(groups: Sequence[Record], path: Path | str, title: str = "C
             in the seed alone; they may have a ``description`` and ``figures`` besides.
         path: The file.
         title: The title of the page.
+        curves: The histories of runs, evaluated or not, as :func:`ppl_vae.compare.histories`
+            returns them.
 
     Returns:
         The path of the file, which is written whole or not at all.
@@ -83,7 +92,7 @@ def write_comparison(groups: Sequence[Record], path: Path | str, title: str = "C
     alike = [group for group in ranked if group.get("comparable", True)]
     others = [group for group in ranked if not group.get("comparable", True)]
     late = [group for group in groups if not group.get("ready", True)]
-    content = [*_compared(alike), *_apart(others), *_late(late)]
+    content = [*_compared(alike), *_apart(others), *_late(late), *_trained(curves)]
 
     for group in ranked:
         if group.get("figures") or group.get("description"):
@@ -95,6 +104,15 @@ def write_comparison(groups: Sequence[Record], path: Path | str, title: str = "C
 
     write_text(path, page(title, content, made_by({})))
     return Path(path)
+
+
+def _unscored() -> Iterable[Html]:
+    yield element(
+        "p",
+        "The guide of this run has no density, so there is no ELBO and no log p(x): see what it "
+        "reconstructs and draws.",
+        class_="fair",
+    )
 
 
 def _compared(groups: Sequence[Record]) -> list[Html]:
@@ -134,6 +152,29 @@ def _late(groups: Sequence[Record]) -> list[Html]:
     return [
         element("h2", "Not evaluated yet"),
         listing((group["name"], group.get("reason", "")) for group in groups),
+    ]
+
+
+def _trained(curves: Sequence[Record]) -> list[Html]:
+    if not curves:
+        return []
+
+    try:
+        shown = picture(overlaid_curves(curves))
+    except ValueError as error:
+        # Runs that logged nothing which could be drawn are ranked all the same.
+        shown = element("p", str(error))
+
+    return [
+        element("h2", "Learning curves"),
+        element(
+            "p",
+            "What epochs were judged by, on the validation data where there are some: means over "
+            "the seeds of each line, which are thin lines. A line that still rises was stopped "
+            "early; one that falls overfits. It is a bound, and mixes the model with its guide: it "
+            "does not rank.",
+        ),
+        shown,
     ]
 
 

@@ -163,6 +163,7 @@ class SVI:
             partial(role.estimate, self.model, self.guide),
             self.clip,
             partial(programs, self.precision, device),
+            role.turn,
         )
 
     def plan(self, steps: int, feed: Feed | None = None, /, *args: Any, **batch: Any) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from ppl_vae import Run, train
 from ppl_vae.cli import main
-from ppl_vae.compare import groups, print_table
+from ppl_vae.compare import groups, histories, print_table
 
 SMALL = [
     *("--latent", "2", "--epochs", "1", "--batch_size", "512"),
@@ -205,3 +205,56 @@ def test_the_command_prints_a_table_and_writes_a_page(
     assert "log p(x) [nats]" in out and "plain (2 seeds)" in out and str(page) in out
     assert "standard error over seeds" in out
     assert page.read_text().lstrip().startswith("<!")
+    assert "Learning curves of several runs" in page.read_text()
+
+
+def test_histories_are_those_of_configurations(runs: Path) -> None:
+    r"""In the order of the ranking, the seeds that were not evaluated among the others."""
+    (runs / "plain" / "seed-1" / "evidence.json").unlink()
+    change(runs / "plain" / "seed-0", log_evidence=-500.0)
+    folders = [runs / "plain", runs / "warm"]
+    first, second = histories(folders, groups(folders))
+    assert (first["name"], second["name"]) == ("warm", "plain")
+    assert first["ranked"] and second["ranked"]
+    assert second["histories"] == [Run(runs / "plain" / f"seed-{s}").history for s in (0, 1)]
+    assert [row["name"] for row in histories(folders)] == ["plain", "warm"]
+
+
+def test_what_is_not_ranked_comes_last_among_histories(runs: Path) -> None:
+    for seed in (0, 1):
+        (runs / "plain" / f"seed-{seed}" / "evidence.json").unlink()
+    folders = [runs / "plain", runs / "warm"]
+    found = histories(folders, groups(folders))
+    assert [(row["name"], row["ranked"]) for row in found] == [("warm", True), ("plain", False)]
+
+
+def test_the_command_draws_learning_curves(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = tmp_path / "curves.png"
+    assert main(["compare", str(runs), "--curves", str(figure)]) == 0
+    out = capsys.readouterr().out
+    assert str(figure) in out and "plain (2 seeds)" in out
+    assert figure.read_bytes()[1:4] == b"PNG"
+
+
+def test_learning_curves_need_no_evaluation(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in runs.glob("*/*/evidence.json"):
+        path.unlink()
+    figure, page = tmp_path / "curves.png", tmp_path / "page.html"
+    assert main(["compare", str(runs), "--curves", str(figure)]) == 0
+    out, error = capsys.readouterr()
+    assert out == f"{figure}\n" and "was not evaluated on test" in error and figure.is_file()
+    figure.unlink()
+    assert main(["compare", str(runs), "--curves", str(figure), "--out", str(page)]) == 2
+    assert not figure.exists() and not page.exists()
+
+
+def test_learning_curves_are_drawn_to_png(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(runs), "--curves", str(tmp_path / "curves.doc")]) == 2
+    out, error = capsys.readouterr()
+    assert out == "" and "a .png file" in error and error.count("\n") == 1

@@ -22,6 +22,7 @@ from ppl_vae.models import VAE, Hierarchical, Linear
 from ppl_vae.networks import mlp
 from ppl_vae.priors import GaussianMixture, LearnedNormal, StandardNormal
 from ppl_vae.program import Program
+from ppl_vae.weights import log_joint
 
 
 def layer(a: int, b: int) -> Conditional:
@@ -302,6 +303,80 @@ def test_maximum_likelihood_is_stationary(float64: None, latent: int) -> None:
         assert other.log_evidence(x).mean() < evidence
 
 
+def rows(n: int = 50) -> Tensor:
+    r"""Data of four elements with a mean, the variances of which tell directions apart."""
+    turn = torch.linalg.qr(torch.randn(4, 4))[0]
+    return torch.randn(n, 4) * torch.tensor([8.0, 4.0, 2.0, 0.7]) @ turn + 3 * torch.randn(4)
+
+
+def mean_evidence(model: Linear, x: Tensor) -> float:
+    return float(model.log_evidence(x).mean().detach())
+
+
+@pytest.mark.parametrize(("latent", "steps"), [(1, 150), (2, 500), (3, 1500)])
+def test_em_climbs_to_the_maximum(float64: None, latent: int, steps: int) -> None:
+    r"""Each step raises the exact log p(x), up to rounding; where it ends, its gradient is zero."""
+    x = rows()
+    best = mean_evidence(Linear.maximum_likelihood(x, latent), x)
+    model = Linear(4, latent)
+    start = mean_evidence(model, x)
+    history = model.fit_em(x, steps)
+    model.log_evidence(x).mean().backward()
+
+    assert history.shape == (steps + 1,) and not history.requires_grad
+    assert float(history[0]) == start < best - 1
+    assert float(history[-1]) == mean_evidence(model, x)
+    assert float(history.diff().min()) > -1e-13 * abs(best)
+    assert float(history[-1]) == pytest.approx(best, abs=1e-11)
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() < 1e-8, key
+
+
+@pytest.mark.parametrize("latent", [1, 2, 3])
+def test_a_step_of_em_maximizes_the_expected_joint(float64: None, latent: int) -> None:
+    r"""log p(x, z) is quadratic in z: its expectation is that over two points along each axis."""
+    x = rows()
+    model = Linear(4, latent)
+    with torch.no_grad():
+        model.bias.copy_(x.mean(0))
+    before = model.posterior(x)
+    axes = latent**0.5 * before.scale_tril.mT.detach().movedim(-2, 0)
+    z = torch.cat([before.mean.detach() + axes, before.mean.detach() - axes])
+
+    def expected(model: Linear) -> Tensor:
+        likelihood, prior = log_joint(model, {"x": x}, {"z": z})
+        return (likelihood + prior).mean(0).mean()
+
+    old = expected(model).detach()
+    model.fit_em(x, steps=1)
+    value = expected(model)
+    value.backward()
+
+    assert value > old
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() < 1e-10, key
+    for _ in range(20):
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter += 0.01 * torch.randn_like(parameter)
+        assert expected(other) < value
+
+
+def test_em_follows_dtype_and_stops() -> None:
+    r"""In single precision it falls by rounding at most; data of any type are taken."""
+    x = rows().round()
+    model = Linear(4, 2)
+    history = model.fit_em(x.to(torch.int64), steps=1000, tolerance=1e-4)
+    best = mean_evidence(Linear.maximum_likelihood(x.double(), 2), x.double())
+
+    assert history.dtype == model.weight.dtype == torch.float32
+    assert 5 < len(history) < 500 and history[-1] - history[-2] < 1e-4
+    assert float(history.diff().min()) > -1e-6 * abs(best)
+    assert float(history[-1]) == pytest.approx(best, abs=1e-2)
+    assert Linear(4, 2).double().fit_em(x, steps=1).dtype == torch.float64
+
+
 def test_maximum_likelihood_follows_dtype() -> None:
     x = 100 * torch.rand(50, 4, dtype=torch.float64)
 
@@ -356,6 +431,17 @@ def test_exact_guide() -> None:
         ),
         (lambda: Linear.maximum_likelihood(torch.zeros(0, 3), 1), r"shape \(n, D\)"),
         (lambda: Linear.maximum_likelihood(torch.zeros(9), 1), r"shape \(n, D\)"),
+        (lambda: Linear(3, 1).fit_em(torch.zeros(9)), r"shape \(n, 3\), got \(9,\)"),
+        (lambda: Linear(3, 1).fit_em(torch.randn(9, 4)), r"shape \(n, 3\), got \(9, 4\)"),
+        (lambda: Linear(3, 1).fit_em(torch.zeros(0, 3)), r"shape \(n, 3\)"),
+        (lambda: Linear(3, 1).fit_em(torch.full((9, 3), float("inf"))), "NaN or infinite"),
+        (lambda: Linear(3, 1).fit_em(torch.ones(9, 3)), "no noise beyond 1"),
+        (lambda: Linear(3, 3).fit_em(torch.randn(9, 3)), "no noise beyond 3"),
+        (lambda: Linear(3, 1).fit_em(torch.randn(9, 3), steps=0), "one step or more.*steps=0"),
+        (
+            lambda: Linear(3, 1).fit_em(torch.randn(9, 3), tolerance=float("nan")),
+            "not negative; got steps=100 and tolerance=nan",
+        ),
     ],
 )
 def test_refusals(make: Callable[[], object], sentence: str) -> None:

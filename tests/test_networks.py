@@ -23,6 +23,7 @@ from ppl_vae.networks import (
     dcgan,
     gated,
     gru,
+    initialized,
     mlp,
     resnet,
     spectral,
@@ -61,13 +62,18 @@ VECTORIAL: dict[str, Callable[[], Network]] = {
     "mlp affine": lambda: mlp(hidden=[]),
     "mlp Tanh": lambda: mlp(hidden=[8], activation=nn.Tanh),
     "mlp with dropout": lambda: mlp(hidden=[8, 6], dropout=0.2),
+    "mlp batch": lambda: mlp(hidden=[8, 6], norm="batch"),
+    "mlp layer": lambda: mlp(hidden=[8, 6], norm="layer", dropout=0.2),
     "gated": lambda: gated(hidden=[8, 6]),
     "gated with dropout": lambda: gated(hidden=[8], dropout=0.2),
     "spectral mlp": lambda: spectral(mlp(hidden=[8])),
+    "initialized mlp": lambda: initialized(mlp(hidden=[8], norm="batch"), "orthogonal"),
 }
 WRAPPED: dict[str, Callable[[], Network]] = {
     "spectral conv": lambda: spectral(conv(channels=[4, 6]), iterations=2),
     "spectral transformer": lambda: spectral(transformer(patch=3, layers=1, heads=2, width=8)),
+    "initialized conv": lambda: initialized(conv(channels=[4, 6]), "orthogonal"),
+    "spectral initialized": lambda: spectral(initialized(mlp(hidden=[8]))),
 }
 # What is staged in `make test`: one of each kind, with state and noise; the rest in `test-all`.
 STAGED = (
@@ -97,7 +103,8 @@ def pairs(shapes: list[Shape], vector: Shape) -> list[tuple[Shape, Shape]]:
 
 def plain(names: Iterable[str]) -> list[str]:
     # Dropout and wrappers change no shapes: they are tried on fewer.
-    return [name for name in names if "dropout" not in name and "spectral" not in name]
+    changing = "dropout", "spectral", "initialized"
+    return [name for name in names if not any(word in name for word in changing)]
 
 
 IMAGED = [name for name in NETWORKS if name not in SEQUENCES]
@@ -134,7 +141,7 @@ def both(name: str) -> list[tuple[nn.Module, Tensor]]:
 
 def steady(net: nn.Module) -> nn.Module:
     r"""In training mode, unless runs in training differ or mix rows."""
-    stateful = nn.Dropout, nn.BatchNorm2d
+    stateful = nn.Dropout, nn.BatchNorm1d, nn.BatchNorm2d
     return net.train(not any(isinstance(m, stateful) or is_parametrized(m) for m in net.modules()))
 
 
@@ -337,9 +344,9 @@ def test_batch_norm_mixes_no_particles(track: bool) -> None:
             p(torch.randn(4, 7, 3))
 
 
-@pytest.mark.parametrize("backend", ["off", "fx"])
-def test_batch_norm_and_particles(backend: str) -> None:
-    model, guide, x = programs("dcgan batch")
+@pytest.mark.parametrize("name, backend", [("dcgan batch", "off"), ("mlp batch", "fx")])
+def test_batch_norm_and_particles(name: str, backend: str) -> None:
+    model, guide, x = programs(name)
     adam = partial(torch.optim.Adam, lr=1e-2)
 
     with pytest.raises(ValueError, match="BatchNorm, which would mix the particles"):
@@ -366,6 +373,101 @@ def test_dcgan_keeps_brightness() -> None:
     x[1] = 1
 
     assert (net(x)[0] - net(x)[1]).abs().max() > 1e-3
+
+
+# Norms of the perceptron
+
+
+def test_no_norm_changes_no_names() -> None:
+    names = mlp([4, 3])((2,), (5,)).state_dict().keys()
+    assert list(names) == [f"{i}.{kind}" for i in (1, 3, 5) for kind in ("weight", "bias")]
+
+
+def test_batch_norm_in_training_and_evaluation() -> None:
+    net = mlp([4], activation=nn.Identity, norm="batch")((3,), (2,))
+    seen: list[Tensor] = []
+    norm = net[2]
+    norm.register_forward_hook(lambda module, given, out: seen.append(out.detach()))
+    x = 5 + 3 * torch.randn(64, 3)
+    h = net[1](x)
+
+    net.train()(x)
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    variance = h.var(0, correction=0)
+    torch.testing.assert_close(seen[0].var(0, correction=0), variance / (variance + norm.eps))
+    # Running means start at 0 and 1, and take a tenth of each batch.
+    torch.testing.assert_close(norm.running_mean, 0.1 * h.mean(0))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * h.var(0))
+
+    net.eval()(x[:1])
+    wanted = (h[:1] - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+    torch.testing.assert_close(seen[1], wanted)
+
+
+def test_layer_norm_is_of_each_datum() -> None:
+    net = mlp([50], activation=nn.Identity, norm="layer")((3,), (2,))
+    h = net[:3](5 + 3 * torch.randn(7, 3))
+
+    torch.testing.assert_close(h.mean(1), torch.zeros(7), atol=1e-5, rtol=0)
+    torch.testing.assert_close(h.var(1, correction=0), torch.ones(7), atol=1e-3, rtol=0)
+
+
+# Initialization
+
+
+SCHEMES = "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"
+GAINS = {"Tanh": 5 / 3, "ReLU": 2**0.5, "Sigmoid": 1.0, "SiLU": 1.0, "Identity": 1.0}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("activation", GAINS)
+def test_weights_have_the_variance_of_their_scheme(scheme: str, activation: str) -> None:
+    network = mlp([200, 150], activation, norm="layer", dropout=0.1)
+    net = initialized(network, scheme)((100,), (300,))  # type: ignore[arg-type]
+    layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
+    gains = [GAINS[activation]] * 2 + [1.0]
+    kurtosis = 1.8 if "uniform" in scheme else 3.0
+
+    for layer, gain in zip(layers, gains, strict=True):
+        out, fan = layer.weight.shape
+        wanted = gain**2 * (2 / (fan + out) if "xavier" in scheme else 1 / fan)
+        squares = layer.weight.double().square().mean().item() / wanted
+        # The mean of n squares is off by sqrt((kurtosis - 1) / n): 4 of that is 6e-5 by chance.
+        assert abs(squares - 1) < 4 * ((kurtosis - 1) / (out * fan)) ** 0.5
+        if "uniform" in scheme:
+            assert layer.weight.abs().max() <= (3 * wanted) ** 0.5
+        assert not layer.bias.any()
+
+
+def test_orthogonal_weights() -> None:
+    net = initialized(mlp([20, 30], "ReLU"), "orthogonal")((40,), (5,)).double()
+    first, second, last = (m.weight for m in net.modules() if isinstance(m, nn.Linear))
+    gain = 2.0  # of ReLU, squared
+
+    torch.testing.assert_close(first @ first.T, gain * torch.eye(20).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(second.T @ second, gain * torch.eye(20).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(last @ last.T, torch.eye(5).double(), atol=1e-5, rtol=0)
+
+
+def test_a_transposed_convolution_starts_as_if_it_were_not() -> None:
+    # Its weight has the inputs first.
+    net = initialized(conv([32, 8], "Tanh"), "kaiming_uniform")((3,), (2, 1, 8, 8))
+    layer = next(m for m in net.modules() if isinstance(m, nn.ConvTranspose2d))
+    bound = 5 / 3 * (3 / (8 * 9)) ** 0.5  # of a uniform law with variance gain^2 / (8 * 3 * 3)
+
+    assert layer.weight.shape == (8, 32, 3, 3)
+    # That the largest of 2304 falls short by a twentieth has a chance of 0.95^2304.
+    assert 0.95 * bound < layer.weight.abs().max() <= bound
+
+
+def test_what_is_no_weight_keeps_its_start() -> None:
+    net = initialized(mlp([4], norm="batch"))((3,), (2,))
+    assert net[2].weight.eq(1).all() and net[2].bias.eq(0).all()
+
+
+def test_initialized_and_spectral_go_one_way_round() -> None:
+    with pytest.raises(ValueError, match="spectral around initialized"):
+        initialized(spectral(mlp([4])))((3,), (2,))
 
 
 # Spectral normalization
@@ -506,6 +608,12 @@ def nested(encoder: Network = mlp()) -> None:  # noqa: B008
             "spectral(network=spectral(network=dcgan(",
         ),
         (
+            "--encoder initialized --encoder.scheme orthogonal --encoder.network mlp "
+            "--encoder.network.hidden [64] --encoder.network.norm batch",
+            "initialized(network=mlp(hidden=(64,), activation='SiLU', dropout=0.0, norm='batch'), "
+            "scheme='orthogonal'",
+        ),
+        (
             "--encoder pretrained --encoder.path a --encoder.network gated "
             "--encoder.network.hidden [8] --encoder.frozen false",
             "pretrained(path='a', network=gated(hidden=(8,), dropout=0.0), frozen=False",
@@ -563,6 +671,8 @@ def test_tokens_only(in_shape: Shape, out_shape: Shape) -> None:
         (partial(gated, hidden=[0]), r"gated.hidden needs positive sizes"),
         (partial(dcgan, channels=[]), r"dcgan.channels needs one stage or more"),
         (partial(dcgan, norm="layer"), r"no norm 'layer'; take one of group, batch, none"),
+        (partial(mlp, norm="group"), r"no norm 'group'; take one of none, batch, layer"),
+        (partial(initialized, scheme="zeros"), r"no scheme 'zeros'; take one of xavier_uniform,"),
         (partial(spectral, iterations=0), r"spectral.iterations needs positive sizes"),
         (partial(gru, width=0), r"gru.width needs positive sizes"),
         (partial(gru, layers=0), r"gru.layers needs positive sizes"),

@@ -27,6 +27,16 @@ HISTORY = [
     }
     for i in range(1, 41)
 ]
+
+
+def history(end: float, epochs: int = 12, name: str = "validation_elbo") -> list[dict[str, float]]:
+    """The rows of a run that rises to a value, half a nat below it at the last epoch."""
+    return [
+        {"epoch": float(i), "seconds": 2.0, name: end - 0.5 * epochs / i, "train_loss": 1.0}
+        for i in range(1, epochs + 1)
+    ]
+
+
 LOSSES = [{"epoch": float(i), "train_loss": 100 + 1 / i} for i in range(1, 4)]
 
 EVENTS = {
@@ -61,6 +71,32 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "curves with holes": lambda: plots.learning_curves(
         [{"epoch": 1.0, "train_elbo": nan}, {"epoch": 2.0, "validation_elbo": -3.0}, {"epoch": 3.0}]
+    ),
+    "overlay": lambda: plots.overlaid_curves(
+        [{"name": n, "histories": [history(v), history(v + 1)]} for n, v in (("a", -9), ("b", -7))]
+    ),
+    "overlay of one row": lambda: plots.overlaid_curves(
+        [{"name": "a", "histories": [history(-9, 1)], "ranked": False}]
+    ),
+    "overlay of many": lambda: plots.overlaid_curves(
+        [
+            {
+                "name": f"{i} " + "word " * 3 * i,
+                "histories": [history(-9 - i, 3 + i)],
+                "ranked": i < 9,
+            }
+            for i in range(12)
+        ]
+    ),
+    "overlay of a mixture": lambda: plots.overlaid_curves(
+        [
+            {"name": "a", "histories": [history(-9)], "data": 1},
+            {"name": "b", "histories": [history(-8, name="train_bound")], "data": 2},
+            {"name": "c" * 50, "histories": [LOSSES], "data": 1},
+        ]
+    ),
+    "overlay without seconds": lambda: plots.overlaid_curves(
+        [{"name": "a", "histories": [HISTORY]}]
     ),
     "missing pixels": lambda: plots.reconstructions(holed(3, 1, 4, 4), rand(3, 1, 4, 4)),
     "missing colours": lambda: plots.samples(holed(3, 3, 4, 4)),
@@ -109,7 +145,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 UNITS = ("nats per datum", "number of data", "epoch", "pixel values", "unit", "variance")
-UNITS += ("latent dimension", "dimension of x")
+UNITS += ("latent dimension", "dimension of x", "seconds")
 
 
 def texts(figure: Figure) -> list[Any]:
@@ -193,6 +229,97 @@ def test_curves_mark_the_best_epoch() -> None:
     assert low <= 0 <= high
 
 
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+
+
+def test_overlaid_lines_are_means_over_runs() -> None:
+    """As far as all of them went, by epoch and by the seconds up to it."""
+    first, second = history(-9, epochs=6), history(-7, epochs=4)
+    for row in second:
+        row["seconds"] = 4.0
+    figure = plots.overlaid_curves([{"name": "a", "histories": [first, second]}])
+    pairs = zip(first[:4], second, strict=True)
+    values = [(a["validation_elbo"] + b["validation_elbo"]) / 2 for a, b in pairs]
+    for panel, step in enumerate((1.0, 3.0)):
+        line, *runs = figure.axes[panel].get_lines()
+        assert list(line.get_xdata()) == [step * i for i in range(1, 5)]
+        assert list(line.get_ydata()) == pytest.approx(values)
+        assert [len(list(run.get_xdata())) for run in runs] == [6, 4]
+    assert legend(figure) == ["a, 2\N{NO-BREAK SPACE}seeds"]
+
+
+def test_overlay_keeps_the_order_it_is_given() -> None:
+    groups = [{"name": n, "histories": [history(-5)], "ranked": n != "a"} for n in "cba"]
+    figure = plots.overlaid_curves(groups)
+    assert legend(figure) == ["c", "b", "a (not ranked)"]
+    assert figure.legends[0].get_title().get_text() == "best log p(x) first"
+
+
+@pytest.mark.parametrize(
+    ("rows", "label"),
+    [
+        ({"validation_elbo": -3.0, "train_elbo": -2.0}, "validation ELBO"),
+        ({"validation_elbo": -3.0, "validation_bound": -2.5, "train_elbo": 0}, "validation bound"),
+        ({"train_elbo": -2.0, "train_loss": 1.0}, "training ELBO"),
+        ({"validation_loss": 1.0, "validation_elbo": -3.0, "criterion": -1.0}, "validation ELBO"),
+        ({"validation_loss": 1.0, "validation_reconstruction": -2.0}, "validation reconstruction"),
+    ],
+)
+def test_overlay_says_what_is_drawn(rows: dict[str, float], label: str) -> None:
+    figure = plots.overlaid_curves([{"name": "a", "histories": [[{"epoch": 1.0, **rows}]]}])
+    assert figure.axes[0].get_ylabel() == f"{label} (nats per datum)"
+    assert legend(figure) == ["a"]
+
+
+def test_overlay_says_where_lines_differ() -> None:
+    groups = [
+        {"name": "a", "histories": [history(-9)], "data": "x"},
+        {"name": "b", "histories": [history(-8, name="validation_bound")], "data": "y"},
+        {"name": "c", "histories": [history(-8, name="train_elbo")], "data": "x"},
+        {"name": "d", "histories": [[], LOSSES], "data": "x"},
+    ]
+    figure = plots.overlaid_curves(groups)
+    assert figure.axes[0].get_ylabel() == "lower bound of log p(x) (nats per datum)"
+    assert legend(figure) == ["a (validation ELBO)", "b (validation bound)", "c (training ELBO)"]
+    note = figure.get_supxlabel()
+    assert "Left out, for want of a finite bound: d." in note and "saw different data" in note
+
+
+def test_overlay_shows_the_end_of_training() -> None:
+    """Neither the first epochs nor a run that failed flatten what is to be told apart."""
+    slow = [
+        {**row, "validation_elbo": row["validation_elbo"] - 1e5 / 99 ** row["epoch"]}
+        for row in history(-9)
+    ]
+    ends = {"a": slow, "b": history(-9.1), "c": history(-9.3), "d": history(-900.0)}
+    figure = plots.overlaid_curves([{"name": n, "histories": [h]} for n, h in ends.items()])
+    low, high = figure.axes[0].get_ylim()
+    assert low < -9.8 and high > -9.5 and high - low < 2.5
+    assert "off scale" in figure.axes[0].get_xlabel()
+    assert legend(figure)[3] == "d (off scale, ends at -900.5)"
+
+
+def test_overlay_takes_names_as_they_are() -> None:
+    names = ["_a", "$b$", "c_1"]
+    figure = plots.overlaid_curves([{"name": n, "histories": [history(-5)]} for n in names])
+    assert [label.strip() for label in legend(figure)] == names
+    assert not any(text.get_parse_math() for text in figure.legends[0].get_texts())
+
+
+def test_overlay_keeps_a_peak_in_sight() -> None:
+    rows = [{"epoch": float(i), "validation_elbo": -abs(i - 4.0)} for i in range(1, 41)]
+    low, high = plots.overlaid_curves([{"name": "a", "histories": [rows]}]).axes[0].get_ylim()
+    assert low < -36 and high > 0
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if "overlay" in name])
+def test_no_legend_covers_lines(name: str) -> None:
+    figure = FIGURES[name]()
+    box = figure.legends[0].get_window_extent()
+    assert not any(axes.get_window_extent().overlaps(box) for axes in figure.axes)
+
+
 def test_pictures_keep_their_pixels() -> None:
     x = torch.tensor([[[0.0, 16.0], [8.0, 4.0]]])
     image = plots.reconstructions(x, x, vmin=0, vmax=16).axes[0].get_images()[0].get_array()
@@ -231,6 +358,8 @@ def test_comparison_puts_the_best_on_top() -> None:
     [
         (lambda: plots.learning_curves([]), "no row has a finite loss"),
         (lambda: plots.learning_curves([{"epoch": 1, "train_elbo": nan}]), "finite loss"),
+        (lambda: plots.overlaid_curves([]), "no runs"),
+        (lambda: plots.overlaid_curves([{"name": "a", "histories": [LOSSES, []]}]), "no run has"),
         (lambda: plots.reconstructions(rand(3, 4), rand(3, 5)), "one shape"),
         (lambda: plots.reconstructions(rand(0, 4), rand(0, 4)), "a row at least"),
         (lambda: plots.samples(rand(0, 4, 4)), "no samples"),

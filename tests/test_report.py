@@ -251,6 +251,20 @@ def test_comparison_of_runs_that_none_may_rank(tmp_path: Path) -> None:
     assert not list(page.all("img")) and "other data" in page.words
 
 
+def test_comparison_shows_how_runs_were_trained(tmp_path: Path) -> None:
+    history = ATTRIBUTES["history"]
+    curves = [{"name": "late <one>", "histories": [history]}, {"name": "a", "histories": [history]}]
+    page = Page(write_comparison([group("a", -1.0)], tmp_path / "c.html", curves=curves))
+    assert page.headings == ["Comparison", "Learning curves"]
+    assert is_self_contained(page) and len(list(page.all("img"))) == 2
+
+
+def test_comparison_of_runs_without_curves(tmp_path: Path) -> None:
+    curves = [{"name": "a", "histories": [[]]}]
+    page = Page(write_comparison([group("a", -1.0)], tmp_path / "c.html", curves=curves))
+    assert "There are no learning curves to draw" in page.words and len(list(page.all("img"))) == 1
+
+
 def test_comparison_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no runs"):
         write_comparison([], tmp_path / "c.html")

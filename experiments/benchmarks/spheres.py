@@ -16,12 +16,12 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.page import Part
-from ppl_vae.run import Run, train
+from ppl_vae.experiments.benchmarks.paired import evidence, made, seconds, told
+from ppl_vae.run import Run
 
 NETWORKS = (
     "--encoder mlp --encoder.hidden [256,128] --encoder.activation ReLU "
@@ -29,39 +29,6 @@ NETWORKS = (
 )
 SPHERE = "--prior SphericalUniform --posterior VonMisesFisher"
 HEADS = ("d", "normal", "sphere", "sphere - normal", "training", "evaluation")
-
-
-def made(options: str, folder: Path, particles: int) -> Run:
-    r"""Trains and evaluates a run, unless it is there."""
-    if (folder / "evidence.json").is_file():
-        return Run(folder)
-
-    run = train("mnist", folder, shlex.split(options), overwrite=True, progress=False)
-    run.evaluate("test", particles=particles)
-    return run
-
-
-def evidence(runs: list[Run]) -> np.ndarray:
-    r"""log p(x) of each test datum, with shape ``(seeds, n)``."""
-    found = []
-    for run in runs:
-        arrays = run.evidence_per_datum("test")
-        if arrays is None:
-            raise ValueError(f"The run {run.dir} has no evidence for each datum.")
-        found.append(arrays["log_evidence"])
-    return np.stack(found)
-
-
-def told(values: np.ndarray) -> str:
-    r"""The mean over seeds of the mean over data, and its standard error over seeds.
-
-    Example:
-        >>> told(np.array([[1.0, 3.0], [2.0, 4.0]]))
-        '2.50 ± 0.50'
-    """
-    means = values.mean(1)
-    error = means.std(ddof=1) / len(means) ** 0.5 if len(means) > 1 else float("nan")
-    return f"{means.mean():.2f} ± {error:.2f}"
 
 
 def main() -> None:
@@ -90,17 +57,11 @@ def main() -> None:
         for seed in range(given.seeds):
             for kind, options in kinds.items():
                 folder = given.out / f"{kind}-{d}" / f"seed-{seed}"
-                runs[kind].append(
-                    made(f"{options} {training} --seed {seed}", folder, given.particles)
-                )
+                whole = f"{options} {training} --seed {seed}"
+                runs[kind].append(made("mnist", whole, folder, given.particles))
         normal, sphere = evidence(runs["normal"]), evidence(runs["sphere"])
         every = [run for both in runs.values() for run in both]
-        seconds = (
-            [run.provenance["seconds"] for run in every],
-            [run.evidence[0]["seconds"] for run in every],
-        )
-        spent = [f"{sum(part) / len(part):.0f} s" for part in seconds]
-        row = (str(d), told(normal), told(sphere), told(sphere - normal), *spent)
+        row = (str(d), told(normal), told(sphere), told(sphere - normal), *seconds(every))
         lines.append(f"| {' | '.join(row)} |")
         console.print(lines[-1], markup=False, highlight=False)
 

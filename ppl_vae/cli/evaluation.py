@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from ..compare import groups, illustrate, print_table
+from .. import plots
+from ..compare import NotEvaluated, groups, histories, illustrate, print_table
+from ..folder.atomic import write_bytes
 from ..run import load
-from .output import Counter, picture, told
+from .output import Counter, complain, picture, told
 from .tokens import run_function
 
 
@@ -87,12 +89,35 @@ def compare_command(tokens: list[str]) -> None:
     parser.add_argument("dirs", nargs="+", help="The folders of the runs, or folders of runs.")
     parser.add_argument("--split", default="test", help="The split they were evaluated on.")
     parser.add_argument("--out", default=None, help="An HTML file to write the comparison to.")
+    parser.add_argument("--curves", default=None, help="A .png file to draw learning curves to.")
     given = parser.parse_args(tokens)
-    found = groups(given.dirs, split=given.split)
-    print_table(found)
+    if given.curves is not None and Path(given.curves).suffix != ".png":
+        raise ValueError(f"Learning curves are drawn to a .png file, got {given.curves}.")
 
+    found = _ranked(given.dirs, given.split, needed=given.curves is None or given.out is not None)
+    if given.curves is None and given.out is None:
+        return
+
+    curves = histories(given.dirs, found)
+    if given.curves is not None:
+        write_bytes(given.curves, plots.png(plots.overlaid_curves(curves)))
+        print(given.curves)
     if given.out is not None:
         from ..report import write_comparison
 
         illustrate(found)
-        print(write_comparison(found, Path(given.out), title="Comparison"))
+        print(write_comparison(found, Path(given.out), title="Comparison", curves=curves))
+
+
+def _ranked(folders: list[str], split: str, *, needed: bool) -> list[dict[str, Any]]:
+    try:
+        found = groups(folders, split=split)
+    except NotEvaluated as error:
+        if needed:
+            raise
+        # Learning curves need no evaluation.
+        complain(error)
+        return []
+
+    print_table(found)
+    return found

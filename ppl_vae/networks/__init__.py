@@ -5,6 +5,7 @@ from .conv import conv
 from .dcgan import dcgan
 from .gated import gated
 from .gru import gru
+from .initialized import initialized
 from .mlp import mlp
 from .pretrained import pretrained
 from .resnet import resnet
@@ -17,6 +18,7 @@ __all__ = [
     "dcgan",
     "gated",
     "gru",
+    "initialized",
     "mlp",
     "pretrained",
     "resnet",

@@ -45,6 +45,10 @@ class Role(NamedTuple):
     several players would hold belong to the first."""
     estimate: Callable[..., Estimate]
     r"""A function of ``(model, guide, *args, **kwargs)`` to its loss."""
+    turn: Callable[[int], bool] | None = None
+    r"""Whether it moves at a step, a function of the number of steps done; None if at each. It must
+    tell the same of a number whenever it is asked. Where a player takes turns, the first that moves
+    alone reports, for all: their metrics have the same names."""
 
 
 class Objective(pyro.infer.ELBO, nn.Module):
@@ -236,6 +240,11 @@ class Objective(pyro.infer.ELBO, nn.Module):
 
     lenient = False
     r"""Whether data outside of a support are let through where the program says so."""
+
+    @property
+    def done(self) -> int:
+        r"""The number of steps done, for which the device is not waited for."""
+        return self._clock.count
 
     def advance(self) -> None:
         r"""Moves schedules on by one step; :class:`~ppl_vae.svi.SVI` calls it after each.

@@ -26,6 +26,15 @@ class DReG(DoublyReparameterized):
     variance, and its signal rises with :math:`K` where that of :class:`IWAE` drowns. All sites must
     be reparameterized. It costs another run of the guide.
 
+    With ``wake`` the guide follows the wake phase of :class:`ReweightedWakeSleep` instead of the
+    bound, towards a guide that covers the posterior. By the same identity the score is turned into
+    paths, with the same mean at each :math:`K`. Draw by draw that vanishes where the guide is
+    exact; far from there it may have more noise than the score:
+
+    .. math:: \mathbb{E} \left[ \sum_{k=1}^K v_k \, \nabla_\phi \log q_\phi(z_k \mid x) \right]
+        = \mathbb{E} \left[ \sum_{k=1}^K \big( v_k - v_k^2 \big) \,
+        \frac{\partial \log w_k}{\partial z_k} \, \nabla_\phi z_k \right]
+
     Example:
         >>> from ppl_vae.guides import Amortized
         >>> from ppl_vae.models import Linear
@@ -48,10 +57,11 @@ class DReG(DoublyReparameterized):
         kl_weight: As in :class:`~ppl_vae.objectives.Objective`.
         vectorized: As in :class:`~ppl_vae.objectives.Objective`.
         max_plate_nesting: As in :class:`~ppl_vae.objectives.Objective`.
+        wake: Whether the guide follows the wake phase, at :math:`\alpha = 0` alone.
 
     Raises:
-        ValueError: If the order is not finite, a site is not reparameterized, or lies outside of
-            the plate of the data.
+        ValueError: If the order is not finite, or not zero in the wake phase, a site is not
+            reparameterized, or lies outside of the plate of the data.
     """
 
     bound = "lower"
@@ -63,20 +73,28 @@ class DReG(DoublyReparameterized):
         kl_weight: float | Schedule = 1.0,
         vectorized: bool = True,
         max_plate_nesting: int | None = None,
+        wake: bool = False,
     ) -> None:
         super().__init__(particles, kl_weight, vectorized, max_plate_nesting)
 
         if not math.isfinite(alpha):
             raise ValueError(f"The order of DReG must be finite, got {alpha}.")
+        if wake and alpha != 0:
+            raise ValueError(
+                f"The wake phase of DReG weights draws as IWAE does, with alpha=0, got {alpha}."
+            )
 
         self.alpha = alpha
+        self.wake = wake
         self.bound = "lower" if alpha >= 0 else "upper, as the number of particles grows"
         self.judged_by = "bound" if alpha >= 0 else "loss"
 
     def value_of(self, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         v = ((1 - self.alpha) * log_w).softmax(0)
-        # The score that is left out is that of log w, in which the density has the weight beta.
-        return renyi(log_w, self.alpha), v, 1 - self.beta * (1 - self.alpha) * (1 - v)
+        # The score that is left out is that of log w, in which the density has the weight beta; in
+        # the wake phase it is that of log q, times v, whose derivative in log w is v (1 - v).
+        r = 1 - v if self.wake else 1 - self.beta * (1 - self.alpha) * (1 - v)
+        return renyi(log_w, self.alpha), v, r
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}, {super().extra_repr()}"
+        return f"alpha={self.alpha}, wake={self.wake}, {super().extra_repr()}"

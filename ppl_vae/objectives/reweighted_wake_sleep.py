@@ -32,7 +32,8 @@ class ReweightedWakeSleep(Objective):
     :math:`\mathrm{KL}(p(z \mid x) \| q(z \mid x))` instead: of the data in the wake phase, with a
     bias that goes as :math:`1 / K`, since the weights are normalized; of data that the model draws,
     without bias, in the sleep phase. No site need be reparameterized, and no gradient passes
-    through a draw. Any minibatch will do.
+    through a draw. Any minibatch will do. Where all sites are reparameterized, :class:`DReG` has
+    a gradient of the wake phase of the guide that loses its noise near the posterior.
 
     Example:
         >>> from ppl_vae.guides import Amortized

@@ -62,20 +62,32 @@ class GradientSteps(Way):
         return [self._step(i, call, runs) for i, call in enumerate(calls)]
 
     def _step(self, index: int, call: Arguments, runs: Sequence[Callable[..., Any]]) -> Row:
-        watched = self.setting.players[0].parameters[0].device.type == "cpu"
+        setting, done = self.setting, self.setting.objective.done
+        watched = setting.players[0].parameters[0].device.type == "cpu"
         row: Row = {}
 
         # Each player's step is whole: those before one that stops have moved.
-        for player, run in zip(self.setting.players, runs, strict=True):
+        for player, run in zip(setting.players, runs, strict=True):
+            if not player.moves(done):
+                continue
+
             random = torch.get_rng_state() if watched else None
             out = run(*call.args, **call.kwargs)
             if watched and not out["loss"].isfinite():
                 raise Stopped(index, random)
 
             player.update(out["gradients"])
-            row |= named(player, out, first=not row)
+            # Steps tell numbers of the same names, whoever moves.
+            if not (row and setting.turns):
+                row |= named(player, out, first=not row)
 
-        self.setting.objective.advance()
+        if not row:
+            raise ValueError(
+                f"No player of {type(setting.objective).__name__} moves at step {done + 1}; let "
+                "one at least take each step."
+            )
+
+        setting.objective.advance()
         return row
 
 

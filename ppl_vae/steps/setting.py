@@ -44,6 +44,11 @@ class Setting:
         self.feed = feed
         self.bare = list(bare)
 
+    @property
+    def turns(self) -> bool:
+        r"""Whether a player sits out some of the steps."""
+        return any(player.turn is not None for player in self.players)
+
     def gradient(self, player: Player, *args: Any, **kwargs: Any) -> dict[str, Any]:
         r"""Returns loss, metrics and gradient of a player."""
         if self.feed is not None:

@@ -32,10 +32,12 @@ class WholeSteps(Way):
 
     @classmethod
     def takes(cls, setting: Setting) -> bool:
-        r"""Whether all parameters are on such a device, and all optimizers are the fused Adam."""
+        r"""Whether all parameters are on such a device, all optimizers are the fused Adam, and
+        every player moves at each step: one graph does the same at all of them."""
         devices = {p.device for player in setting.players for p in player.parameters}
         return (
             len(devices) == 1
+            and not setting.turns
             and next(iter(devices)).type == cls.kind
             and all(Adam.takes(player.optimizer) for player in setting.players)
         )

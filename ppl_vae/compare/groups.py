@@ -1,0 +1,153 @@
+r"""Groups of seeds, ranked where log-likelihoods may be ranked."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..run import Run, load
+from ..run.readiness import refusal, unready
+from .configuration import configuration, runs_in, tell_apart, variant
+from .table import is_ready
+
+__all__ = ["NotEvaluated", "groups", "illustrate"]
+
+COMPARED = (
+    "split",
+    "n",
+    "data",
+    "protocol",
+    "base_measure",
+    "estimator",
+    "particles",
+    "weights",
+    "rows",
+)
+
+
+class NotEvaluated(ValueError):
+    r"""No run was evaluated on the split, so that none can be ranked."""
+
+
+def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[str, Any]]:
+    r"""Groups runs that differ in the seed alone, best log p(x) first.
+
+    A group of one run has the standard error over the data, one of several runs that over the
+    seeds. Groups whose data, split, protocol, base measure or estimator are not those of most
+    are marked as not comparable, with the reason. So are runs that were not evaluated yet: they
+    come last, each by itself, not ``ready`` and without numbers (NaN).
+
+    Arguments:
+        folders: Folders of runs, or folders that hold them.
+        split: The split that they were evaluated on.
+
+    Raises:
+        NotEvaluated: If no run was evaluated on the split.
+        ValueError: If a folder holds no run.
+    """
+    found: dict[Any, dict[int, dict[str, Any]]] = {}
+    runs = runs_in(folders)
+
+    late = {place: row for place, run in runs.items() if (row := unready(run, split))}
+    ready = [run for place, run in runs.items() if place not in late]
+    if late and not ready:
+        raise NotEvaluated(refusal(list(runs.values()), split))
+
+    particles = _shared_particles(ready, split)
+
+    for run in ready:
+        row = _row(run, split, particles)
+        # Runs that were evaluated differently are no group, whatever their configuration.
+        key = (configuration(run), *(row[name] for name in COMPARED))
+        found.setdefault(key, {}).setdefault(run.config["seed"], row)
+
+    # A copy of a run is no further seed.
+    rows = [_group(list(members.values())) for members in found.values()]
+    tell_apart(rows)
+    _judge(rows)
+    rows.sort(key=lambda row: (not row["comparable"], -row["log_evidence"]))
+    return [*rows, *late.values()]
+
+
+def illustrate(rows: Sequence[dict[str, Any]]) -> None:
+    r"""Adds the figures of each evaluated group, those of its first run, for a report."""
+    for row in filter(is_ready, rows):
+        row["figures"] = load(row["dir"], device="cpu").figures()
+
+
+def _shared_particles(runs: Sequence[Run], split: str) -> int | None:
+    # The largest number of particles that all runs were evaluated with, if there is one.
+    counts = [{r["particles"] for r in run.evidence if r["split"] == split} for run in runs]
+    return max(set.intersection(*counts), default=None) if counts else None
+
+
+def _row(run: Run, split: str, particles: int | None) -> dict[str, Any]:
+    records = [r for r in run.evidence if r["split"] == split and r["method"] == "importance"]
+    # The same number for all where there is one, else the tightest bound; all data before few.
+    same = [r for r in records if r["particles"] == particles] or records
+    record = max(same, key=lambda r: (r["n"], r["particles"]))
+    summary = run.data_summary
+    return {
+        **record,
+        "khat_share": record["khat"]["share_over_0.7"],
+        "dir": run.dir,
+        "name": variant(run.dir),
+        "data": summary["hash"],
+        "data_name": summary["name"],
+        "protocol": summary["protocol"] or summary["binarization"],
+        "ready": True,
+        **_costs(run.provenance),
+    }
+
+
+def _costs(provenance: dict[str, Any]) -> dict[str, Any]:
+    seconds, parameters = provenance.get("seconds", math.nan), provenance.get("parameters")
+    before = provenance.get("parent")
+
+    if before:
+        # A prior alone was fitted; the rest of the model was trained, and counts, as well.
+        seconds += before["seconds"]
+        parameters = None if parameters is None else parameters + before["kept"]
+
+    return {"seconds": seconds, "parameters": parameters}
+
+
+def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
+    first = {**members[0], "dirs": [m["dir"] for m in members]}
+    if len(members) == 1:
+        return {**first, "runs": 1, "standard_error_kind": "over data"}
+
+    names = ("log_evidence", "elbo", "kl", "bits_per_dim", "seconds")
+    means = {name: statistics.fmean(m[name] for m in members) for name in names}
+    spread = statistics.stdev(m["log_evidence"] for m in members) / len(members) ** 0.5
+    shares = [m["khat_share"] for m in members if m["khat_share"] is not None]
+    return {
+        **first,
+        **means,
+        "khat_share": statistics.fmean(shares) if shares else None,
+        "runs": len(members),
+        "monte_carlo_error": math.hypot(*(m["monte_carlo_error"] for m in members)) / len(members),
+        "standard_error": spread,
+        "standard_error_kind": "over seeds",
+    }
+
+
+def _judge(rows: list[dict[str, Any]]) -> None:
+    keys = [tuple(row[name] for name in COMPARED) for row in rows]
+    usual = max(keys, key=keys.count)
+
+    for row, key in zip(rows, keys, strict=True):
+        differ = [name for name, a, b in zip(COMPARED, key, usual, strict=True) if a != b]
+        row["comparable"] = not differ
+        row["reason"] = "; ".join(
+            f"its {name.replace('_', ' ')} is {_short(row[name])}, not {_short(usual[i])}"
+            for i, name in enumerate(COMPARED)
+            if name in differ
+        )
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) > 40 else str(value)

@@ -1,0 +1,53 @@
+r"""Groups of runs as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["is_ready", "print_table"]
+
+
+def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
+    r"""Prints groups as a table."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title)
+    heads = ("variant", "ELBO", "KL", "log p(x) [nats]", "bits/dim", "k-hat > 0.7", "seconds")
+    for head in heads:
+        table.add_column(escape(head), justify="left" if head == "variant" else "right")
+
+    ready = [row for row in rows if is_ready(row)]
+    for row in ready:
+        error = f" ± {row['standard_error']:.2f}" if not math.isnan(row["standard_error"]) else ""
+        table.add_row(
+            escape(row["name"]) + ("" if row["runs"] == 1 else f" ({row['runs']} seeds)"),
+            f"{row['elbo']:.2f}",
+            f"{row['kl']:.2f}",
+            f"{row['log_evidence']:.2f}{error}",
+            f"{row['bits_per_dim']:.4f}",
+            "-" if row["khat_share"] is None else f"{row['khat_share']:.0%}",
+            f"{row['seconds']:.1f}",
+        )
+
+    console = Console()
+    if not console.is_terminal:
+        # A file or a pipe has no width that lines should be broken at.
+        console = Console(width=max(console.width, 160))
+    console.print(table)
+    for row in rows:
+        if not row["comparable"]:
+            # A command that is broken over lines cannot be copied.
+            told = f"{row['name']} is not ranked: {row['reason']}"
+            console.print(told, markup=False, soft_wrap=True)
+    if ready:
+        kinds = " and ".join(sorted({row["standard_error_kind"] for row in ready}))
+        console.print(f"± is the standard error {kinds}; log p(x) is a lower bound on average.")
+
+
+def is_ready(row: dict[str, Any]) -> bool:
+    r"""Whether a group was evaluated, so that it has numbers."""
+    return bool(row.get("ready", True))

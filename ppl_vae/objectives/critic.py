@@ -1,0 +1,156 @@
+r"""Critics: networks that tell two samples apart, and so estimate the ratio of two densities.
+
+Trained to tell draws of :math:`q` from draws of :math:`p` by the logistic loss
+
+.. math:: \mathbb{E}_q \big[ \log (1 + e^{-T}) \big] + \mathbb{E}_p \big[ \log (1 + e^T) \big]
+
+a network of enough freedom has the logit :math:`T^* = \log q - \log p`, and
+:math:`\mathbb{E}_q[T^*] = \mathrm{KL}(q \| p)`. The estimate :math:`\mathbb{E}_q[T]` is neither
+bound nor unbiased: it is as good as the network, and as far as its training has come.
+
+References:
+    | Density Ratio Estimation in Machine Learning (Sugiyama et al., 2012)
+    | https://doi.org/10.1017/CBO9781139035613
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ..weights import Arguments, Program, Weights, distributions
+from ..weights.traces import particle_plate
+from .aggregate import vectors
+
+__all__ = ["Critic", "accuracy", "codes_of", "draw_codes", "joined", "logistic", "rows_of"]
+
+
+class Critic(nn.Module):
+    r"""A multi-layer perceptron from vectors to a logit.
+
+    Its layers are sized, and drawn, with the first batch: the seed of a training is set by then.
+
+    Example:
+        >>> import torch
+        >>> Critic([16])(torch.zeros(3, 5, 2)).shape
+        torch.Size([3, 5])
+
+    Arguments:
+        hidden: The widths of the hidden layers; none makes the logit affine.
+
+    Raises:
+        ValueError: If a width is not positive.
+    """
+
+    def __init__(self, hidden: Sequence[int]) -> None:
+        super().__init__()
+
+        if any(width < 1 for width in hidden):
+            raise ValueError(f"The hidden layers of a critic need positive sizes, got {hidden}.")
+
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.LazyLinear(width), nn.SiLU()]
+        self.net = nn.Sequential(*layers)
+        self.head = nn.LazyLinear(1)
+
+    def forward(self, u: Tensor) -> Tensor:
+        r"""
+        Arguments:
+            u: Vectors, with shape ``(*, d)``.
+
+        Returns:
+            The logits, with shape ``(*)``.
+        """
+        if nn.parameter.is_lazy(self.head.weight):
+            self.to(u.device)  # once sized, layers stay where they are
+
+        logit: Tensor = self.head(self.net(u.to(self.head.bias.dtype))).squeeze(-1)
+        # Under autocast networks compute in bfloat16; losses need more.
+        return logit.to(u.dtype)
+
+
+def logistic(q: Tensor, p: Tensor) -> Tensor:
+    r"""The loss of a critic, summed over the data: its mean over particles.
+
+    Arguments:
+        q: The logits of draws of :math:`q`, which are to be high, with shape ``(K, n)``.
+        p: Those of draws of :math:`p`, which are to be low, with shape ``(J, n)``.
+    """
+    return softplus(-q).mean(0).sum() + softplus(p).mean(0).sum()
+
+
+def accuracy(q: Tensor, p: Tensor) -> Tensor:
+    r"""The share of draws that a critic tells right: one half where the laws are the same."""
+    return ((q > 0).to(q).mean() + (p < 0).to(p).mean()) / 2
+
+
+def codes_of(weights: Weights) -> Tensor:
+    r"""The draws of all latent sites as one vector for each datum, with shape ``(K, n, D)``.
+
+    Sites come in the order of their names, whichever program drew them.
+    """
+    sites = weights.sites
+    return joined({name: vectors(sites[name].value, sites[name]) for name in sorted(sites)})
+
+
+def joined(codes: Mapping[str, Tensor]) -> Tensor:
+    r"""The vectors of several sites as one."""
+    return torch.cat([*codes.values()], -1)
+
+
+@torch.no_grad()
+def draw_codes(
+    program: Program,
+    batch: Arguments,
+    particles: int,
+    depth: int | None,
+    names: Iterable[str] | None = None,
+) -> dict[str, Tensor]:
+    r"""Runs a program, and returns what it draws: codes of a guide, or of a prior.
+
+    The latent sites of a model are drawn one after the other, each from its parents, jointly; of
+    the batch it takes what it conditions on, such as labels. No density is asked for.
+
+    Arguments:
+        program: The model or the guide.
+        batch: What it is called with.
+        particles: The number :math:`K` of draws for each datum.
+        depth: The number of nested plates, where there are several particles.
+        names: The sites; all latent ones if None.
+
+    Returns:
+        By the name of the site, a tensor with shape ``(K, n, d)``.
+    """
+    with particle_plate(particles, depth):
+        found = distributions(program, batch)
+
+    latent = [name for name, (_, _, seen) in found.items() if not seen]
+    codes = {}
+    for name in sorted(latent if names is None else names):
+        law, value, _ = found[name]
+        codes[name] = value.reshape(particles, -1, law.event_shape.numel())
+    return codes
+
+
+def rows_of(batch: Arguments, like: Tensor) -> Tensor:
+    r"""The rows of a batch as vectors that a network takes.
+
+    Numbers are brought into the range of a layer by the inverse hyperbolic sine, pictures of 256
+    levels and counts too; missing entries are zero.
+
+    Arguments:
+        batch: What programs are called with.
+        like: A tensor with shape ``(K, n, *)``, whose dtype the rows take.
+
+    Returns:
+        A tensor with shape ``(n, m)``.
+    """
+    n = like.shape[1]
+    given = [*batch.args, *(t for name, t in batch.kwargs.items() if name != "index")]
+    rows = [t for t in given if isinstance(t, Tensor) and t.ndim and len(t) == n]
+    flat = [t.to(like.dtype).nan_to_num().reshape(n, -1) for t in rows]
+    return torch.cat(flat, 1).asinh() if flat else like.new_zeros(n, 1)
