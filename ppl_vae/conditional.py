@@ -124,7 +124,8 @@ class Conditional(nn.Module):
             raise ValueError(
                 f"The network of Conditional holds BatchNorm, which would mix the particles of "
                 f"conditions {tuple(c.shape)} with the batch; take another normalization, such as "
-                "norm='group' of dcgan or norm='layer' of mlp, or particles=1, or vectorized=False, which loops."
+                "norm='group' of dcgan or norm='layer' of mlp, or particles=1, or "
+                "vectorized=False, which loops."
             )
 
         # Counts are integers, and NumPy's numbers are doubles: networks want their own type.

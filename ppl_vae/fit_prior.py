@@ -13,7 +13,7 @@ from .experiment import Experiment
 from .folder.create import Plan, build, check_free
 from .folder.freeze import freeze
 from .modules import modules_of
-from .objectives import ELBO
+from .objectives import ELBO, CrossEntropy, Objective
 from .options import Options
 from .run import Run, load, training_of
 from .run.parent import parent
@@ -36,7 +36,9 @@ def fit_prior(
 
     where :math:`q(z) = \mathbb{E}_x[q(z \mid x)]` is the aggregate posterior. Guide and likelihood
     keep their weights, so the ELBO rises by just what the divergence falls, and it is the ELBO
-    that is followed. The new run is one like any other: it can be evaluated, compared and resumed.
+    that is followed; :class:`~ppl_vae.objectives.CrossEntropy`, which is the same but for what a
+    prior does not change, where the guide has no density. The new run is one like any other: it
+    can be evaluated, if the guide has a density, compared and resumed.
 
     References:
         | ELBO Surgery (Hoffman & Johnson, 2016)
@@ -96,7 +98,9 @@ def _plan(source: Run, tokens: list[str]) -> Plan:
     fresh = {k: None for k in ("scheduler", "warmup", "patience") if k in config["options"]}
     values = {**config["options"], **fresh, **{k: _absolute(given[k]) for k in named}}
     if "objective" in own.own:
-        values["objective"] = {"class_path": f"{ELBO.__module__}.{ELBO.__name__}", "init_args": {}}
+        followed: type[Objective] = CrossEntropy if source.unscored else ELBO
+        path = f"{followed.__module__}.{followed.__name__}"
+        values["objective"] = {"class_path": path, "init_args": {}}
     parser = Options(function, source.dir)
     built, training = build(parser, values)
     return Plan(reference, parser, values, built, training.get("device", "auto"), frozen=True)

@@ -91,11 +91,7 @@ class Progress:
 
         now = time.perf_counter()
         speed = self.seen / (now - self.start)
-        shown = [
-            f"{name.replace('_', ' ')} {row[name]:.2f}"
-            for name in ("train_loss", "train_elbo", "validation_elbo")
-            if name in row
-        ]
+        shown = [f"{name.replace('_', ' ')} {row[name]:.2f}" for name in _shown(row) if name in row]
         text = f"{', '.join(shown)} nats per datum, {speed:,.0f} data/s"
 
         if self.bar is not None:
@@ -105,3 +101,11 @@ class Progress:
             left = (self.training.epochs - row["epoch"]) * self.training.size / speed
             head = f"epoch {int(row['epoch'])}/{self.training.epochs}"
             print(f"{head}: {text}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+
+def _shown(row: dict[str, float]) -> tuple[str, ...]:
+    # Of a guide without a density there is no ELBO.
+    if "train_elbo" in row:
+        return "train_loss", "train_elbo", "validation_elbo"
+
+    return "train_loss", "validation_loss", "validation_reconstruction"

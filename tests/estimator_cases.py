@@ -171,8 +171,24 @@ def exact_gradient(
         beta: The weight of the terms of the latent variables.
     """
     p = case.scalars()
-    noise, weights = quadrature(K * case.sites, nodes)
-    noise = noise.unflatten(1, (K, case.sites)).movedim(1, 0)
+    noise, weights = _particles(case, K, nodes)
     likelihood, prior, q = case.densities(p, p, noise)
     mean = (weights * f(likelihood + beta * prior, beta * q)).sum()
     return dict(zip(p, torch.autograd.grad(mean, list(p.values())), strict=True))
+
+
+def exact_wake(case: Case, K: int, nodes: int = 24, beta: float = 1.0) -> dict[str, Tensor]:
+    r"""The expectation of normalized weights times the scores of both programs, at given draws."""
+    p = case.scalars()
+    noise, weights = _particles(case, K, nodes)
+    likelihood, prior, q = case.densities({k: v.detach() for k, v in p.items()}, p, noise)
+    joint = likelihood + beta * prior
+    v = (joint - beta * q).softmax(0).detach()
+    mean = (weights * (v * (joint + q)).sum(0)).sum()
+    return dict(zip(p, torch.autograd.grad(mean, list(p.values())), strict=True))
+
+
+def _particles(case: Case, K: int, nodes: int) -> tuple[Tensor, Tensor]:
+    # Noise with shape (K, *, sites), and the weights of each.
+    noise, weights = quadrature(K * case.sites, nodes)
+    return noise.unflatten(1, (K, case.sites)).movedim(1, 0), weights

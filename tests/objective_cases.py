@@ -23,6 +23,7 @@ from ppl_vae.objectives import (
     VIMCO,
     DReG,
     MeanFieldELBO,
+    MonteCarloEM,
     Objective,
     Renyi,
     ReweightedWakeSleep,
@@ -120,6 +121,7 @@ OBJECTIVES: dict[str, Callable[[int], Objective]] = {
     "VIMCO": lambda K: VIMCO(max(K, 2)),
     "DReG": DReG,
     "DReG, 0.5": lambda K: DReG(K, alpha=0.5),
+    "DReG, wake": lambda K: DReG(K, wake=True),
     "MIWAE": lambda K: MIWAE(3, K),
     "PIWAE": lambda K: PIWAE(3, K),
     "CIWAE": lambda K: CIWAE(0.3, K),
@@ -131,10 +133,12 @@ OBJECTIVES: dict[str, Callable[[int], Objective]] = {
     "TVO, right": lambda K: TVO(K, right=True),
     "VRMax": VRMax,
     "ReweightedWakeSleep": ReweightedWakeSleep,
+    "MonteCarloEM": MonteCarloEM,
 }
 r"""A function of the number of particles to the objective."""
 
 REPARAMETERIZED = ("MeanFieldELBO", "StickingTheLanding", "DReG", "DReG, 0.5", "PIWAE", "CUBO")
+REPARAMETERIZED = (*REPARAMETERIZED, "DReG, wake")
 r"""Those that need reparameterized sites."""
 
 GLOBAL = ("ELBO", "MeanFieldELBO")

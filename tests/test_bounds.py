@@ -52,14 +52,14 @@ def test_side(float64: None, name: str, case: str) -> None:
 
 
 RISE = ("IWAE", "VIMCO", "DReG", "MIWAE", "PIWAE", "CIWAE", "Renyi, 0.5", "Renyi, -1", "CUBO")
-RISE = (*RISE, "VRMax", "ReweightedWakeSleep", "TVO, right")
+RISE = (*RISE, "VRMax", "ReweightedWakeSleep", "TVO, right", "DReG, wake", "MonteCarloEM")
 
 
 @pytest.mark.parametrize(("name", "case"), [c for c in cells() if c[0] in (*RISE, "Renyi, 2")])
 def test_monotone(float64: None, name: str, case: str) -> None:
     r"""It rises with the number of particles, or falls where theory says so.
 
-    With 100 differences above -4.5 standard errors, it fails once in 3000, at seed 1.
+    With 120 differences above -4.5 standard errors, it fails once in 2000, at seed 1.
     """
     sign = -1 if name == "Renyi, 2" else 1
     found = [of_particles(name, K, case)[:2] for K in PARTICLES]

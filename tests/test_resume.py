@@ -40,6 +40,8 @@ VARIANTS: dict[str, list[str]] = {
     "particles": ["--objective", "IWAE", "--objective.particles", "3"],
     "multiplier": ["--objective", "GECO", "--objective.target", "-90"],
     "baseline": ["--objective", "NVIL", "--prior", "Bernoulli", "--posterior", "Bernoulli"],
+    # Stopped before the model's first turn, then in the middle of the guide's second.
+    "turns": ["--objective", "MonteCarloEM", "--objective.guide_steps", "6"],
     "hooks": ["--objective", "DReG", "--objective.particles", "3"],
     "capacity": [
         *("--objective", "Capacity", "--objective.capacity", "LinearWarmup"),

@@ -31,13 +31,19 @@ def picture(run: Run, name: str, figure: Any) -> None:
 
 def done(run: Run) -> None:
     best = max(run.history, key=judged)
-    elbo = best.get("validation_elbo", best.get("train_elbo"))
-    if elbo is not None:
+    # Of a guide without a density there is no bound, and nothing to evaluate.
+    term, name, then = "elbo", "ELBO", "evaluate"
+    if run.unscored:
+        term, name, then = "reconstruction", "reconstruction", "report"
+
+    value = best.get(f"validation_{term}", best.get(f"train_{term}"))
+    if value is not None:
         # As evaluate tells it: of the raw data.
-        split = "validation" if "validation_elbo" in best else "train"
-        elbo += run.data.log_volumes(run.data[split].sites["x"]).mean().item()
-    told = "" if elbo is None else f": ELBO {elbo:.2f} nats per datum at epoch {best['epoch']:.0f}"
-    print(f"{run.dir}{told}. Next: ppl-vae evaluate {run.dir}")
+        split = "validation" if f"validation_{term}" in best else "train"
+        value += run.data.log_volumes(run.data[split].sites["x"]).mean().item()
+    at = f"nats per datum at epoch {best['epoch']:.0f}"
+    told = "" if value is None else f": {name} {value:.2f} {at}"
+    print(f"{run.dir}{told}. Next: ppl-vae {then} {run.dir}")
 
 
 def told(record: dict[str, Any]) -> str:

@@ -67,7 +67,8 @@ class Implicit(Family):
         r"""The function :math:`g`, of leading dimensions of any number."""
         both = torch.cat([h, noise], dim=-1)
         z: Tensor = self.net(both.flatten(0, -2) if both.ndim > 1 else both.unsqueeze(0))
-        return z.reshape(both.shape[:-1] + self.event_shape)
+        # Under autocast networks compute in bfloat16; codes need more.
+        return z.to(h.dtype).reshape(both.shape[:-1] + self.event_shape)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, noise={self.noise}, features={self.param_shape.numel()}"

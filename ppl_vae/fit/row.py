@@ -2,9 +2,12 @@ r"""The row of an epoch: its means, in nats per datum, and how it is judged."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from torch import Tensor
 
-__all__ = ["Row", "add", "criterion", "judged"]
+__all__ = ["Row", "add", "criterion", "judged", "unscored"]
 
 Row = dict[str, float]
 
@@ -56,3 +59,16 @@ def judged(row: Row) -> float:
                 return sign * row[f"{split}_{term}"]
 
     raise ValueError(f"The row has no loss: {row}.")
+
+
+def unscored(rows: Iterable[Mapping[str, Any]]) -> bool:
+    r"""Whether rows are of a guide without a density: of such there are reconstructions alone.
+
+    Example:
+        >>> unscored([{"epoch": 1, "train_reconstruction": -90.0}])
+        True
+        >>> unscored([{"epoch": 1, "train_reconstruction": -90.0, "train_elbo": -100.0}])
+        False
+    """
+    told = {name.partition("_")[2] for row in rows for name in row}
+    return "reconstruction" in told and "elbo" not in told

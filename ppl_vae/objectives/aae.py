@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..weights import Weights
-from .adversarial import Adversarial, Match
+from .adversarial import Adversarial, Pair
 from .base import with_gradient
 from .critic import codes_of, joined
 
@@ -25,7 +25,7 @@ class AAE(Adversarial):
 
     per datum. The critic :math:`T` is trained to tell codes :math:`z \sim q(z)`, of the aggregate
     posterior, from draws of the prior; the guide follows the loss that does not saturate, the
-    surprise that a code is taken for one of the guide's. The code of a datum is that of all its
+    surprise that a code is taken for a draw of the prior. The code of a datum is that of all its
     latent sites together, which are matched to a joint draw of the model's, one site after the
     other: parents are the model's own, not the guide's.
 
@@ -86,14 +86,14 @@ class AAE(Adversarial):
 
         self.weight = weight
 
-    def penalty_of(self, weights: Weights, match: Match) -> Tensor:
+    def penalty_of(self, weights: Weights, pair: Pair) -> Tensor:
         taken = softplus(self.critic(codes_of(weights))).mean(0).sum()
-        follows = self.held_prior(weights, match).mean(0).sum()
+        follows = self.held_prior(weights, pair).mean(0).sum()
         return self.weight * with_gradient(taken, taken - follows)
 
-    def samples_of(self, match: Match) -> tuple[Tensor, Tensor]:
-        z = self.guide_codes(match, self.particles)
-        return joined(z), joined(self.prior_codes(match, z))
+    def samples_of(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        z = self.guide_codes(pair, self.particles)
+        return joined(z), joined(self.prior_codes(pair, z))
 
     def extra_repr(self) -> str:
         return f"weight={self.weight}, {super().extra_repr()}"

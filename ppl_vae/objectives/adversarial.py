@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..weights import Arguments, Program, Weights, log_joint
-from .aggregate import check_plain
-from .base import Estimate, Objective, Role
-from .critic import Critic, accuracy, draw_codes, logistic
-from .divergences import check_reparameterized
+from ..weights import Arguments, Program, Weights
+from .base import Estimate, Role
+from .critic import Critic, accuracy, draw_codes, logistic, score_codes
+from .game import Game
 from .schedule import Schedule
 
-__all__ = ["Adversarial", "Match"]
+__all__ = ["Adversarial", "Pair"]
 
 
-class Match(NamedTuple):
+class Pair(NamedTuple):
     r"""A pair of programs, and the batch that they are called with."""
 
     model: Program
@@ -27,7 +26,7 @@ class Match(NamedTuple):
     batch: Arguments
 
 
-class Adversarial(Objective):
+class Adversarial(Game):
     r"""Terms that a critic estimates, which is trained against the programs.
 
     .. math::
@@ -47,9 +46,6 @@ class Adversarial(Objective):
     settles where that of ``(0.9, 0.999)`` may not. A critic that tells all apart, with an accuracy
     near one, has a logit of little use.
 
-    Only :class:`ppl_vae.svi.SVI` trains the critic. Under :class:`pyro.infer.SVI`, which takes
-    parameters from Pyro's store alone, it would stay as it was drawn, so that is refused.
-
     To write a new one, subclass it, return the two samples that the critic is to tell apart from
     :meth:`samples_of`, and what it makes of the programs' loss from :meth:`penalty_of`. Set
     ``implicit = True`` if neither asks for a density of the guide.
@@ -66,11 +62,6 @@ class Adversarial(Objective):
             outside of the plate of the data or in one within it.
     """
 
-    bound = "none"
-    judged_by = "last"
-    reparameterized = True
-    weighted = False
-
     def __init__(
         self,
         hidden: Sequence[int],
@@ -83,22 +74,22 @@ class Adversarial(Objective):
         self.critic = Critic(hidden)
 
     @abstractmethod
-    def penalty_of(self, weights: Weights, match: Match) -> Tensor:
+    def penalty_of(self, weights: Weights, pair: Pair) -> Tensor:
         r"""
         Arguments:
             weights: The weights of a batch of :math:`n` data.
-            match: The programs and the batch.
+            pair: The programs and the batch.
 
         Returns:
             The penalty, summed over the batch: a 0-dimensional tensor.
         """
 
     @abstractmethod
-    def samples_of(self, match: Match) -> tuple[Tensor, Tensor]:
+    def samples_of(self, pair: Pair) -> tuple[Tensor, Tensor]:
         r"""What the critic is to tell apart; called without gradients.
 
         Arguments:
-            match: The programs and the batch.
+            pair: The programs and the batch.
 
         Returns:
             Draws of :math:`q(u)`, whose logits are to be high, and of :math:`p(u)`, each with
@@ -112,35 +103,34 @@ class Adversarial(Objective):
         ]
 
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
-        weights = self.weights(model, guide, *args, **kwargs)
-        weights.check_local()
-        check_reparameterized(type(self).__name__, weights)
-        for name, site in weights.sites.items():
-            check_plain(type(self).__name__, name, site)
-
-        penalty = self.penalty_of(weights, Match(model, guide, Arguments(args, kwargs)))
+        weights = self.codes(model, guide, *args, **kwargs)
+        penalty = self.penalty_of(weights, Pair(model, guide, Arguments(args, kwargs)))
         loss = weights.scale * (penalty - weights.likelihood.mean(0).sum())
         return Estimate(loss, self.metrics_of(weights), weights.n * weights.scale)
 
     def discern(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
         r"""The loss of the critic on draws of its own."""
         with torch.no_grad():
-            q, p = self.samples_of(Match(model, guide, Arguments(args, kwargs)))
+            q, p = self.samples_of(Pair(model, guide, Arguments(args, kwargs)))
 
         high, low = self.critic(q), self.critic(p)
         told = {"accuracy": accuracy(high, low), "divergence": high.mean()}
         metrics = {name: value.detach() for name, value in told.items()}
         return Estimate(logistic(high, low), metrics, q.shape[1])
 
-    def guide_codes(self, match: Match, particles: int) -> dict[str, Tensor]:
-        r"""Draws of the guide without gradient, by site, each with shape ``(K, n, d)``."""
-        return self._draw(match.guide, match, particles)
+    def guide_codes(self, pair: Pair, particles: int) -> dict[str, Tensor]:
+        r"""Draws of the guide, by site, each with shape ``(K, n, d)``."""
+        return self._draw(pair.guide, pair, particles)
 
-    def prior_codes(self, match: Match, names: Iterable[str]) -> dict[str, Tensor]:
-        r"""Joint draws of the prior of some sites, as many for each datum as the guide's."""
-        return self._draw(match.model, match, self.particles, names)
+    def prior_codes(self, pair: Pair, names: Iterable[str]) -> dict[str, Tensor]:
+        r"""Joint draws of the prior of some sites, as many for each datum as the guide's.
 
-    def held_prior(self, weights: Weights, match: Match) -> Tensor:
+        They carry no gradient.
+        """
+        with torch.no_grad():
+            return self._draw(pair.model, pair, self.particles, names)
+
+    def held_prior(self, weights: Weights, pair: Pair) -> Tensor:
         r"""The density of the prior at draws that are held fixed.
 
         Returns:
@@ -150,34 +140,24 @@ class Adversarial(Objective):
         values = {name: site.value.detach() for name, site in weights.sites.items()}
         runs = 1 if self.vectorized else self.particles
         each = zip(*(value.chunk(runs) for value in values.values()), strict=True)
-        depth = self._depth(match, self.particles // runs)
+        depth = self._depth(pair, self.particles // runs)
         parts = [
-            log_joint(match.model, match.batch, dict(zip(values, z, strict=True)), depth=depth)[1]
+            score_codes(pair.model, pair.batch, dict(zip(values, z, strict=True)), depth)
             for z in each
         ]
         return torch.cat(parts)
 
     def _draw(
-        self, program: Program, match: Match, particles: int, names: Iterable[str] | None = None
+        self, program: Program, pair: Pair, particles: int, names: Iterable[str] | None = None
     ) -> dict[str, Tensor]:
         runs = 1 if self.vectorized else particles
         K = particles // runs
-        depth = self._depth(match, K)
-        each = [draw_codes(program, match.batch, K, depth, names) for _ in range(runs)]
+        depth = self._depth(pair, K)
+        each = [draw_codes(program, pair.batch, K, depth, names) for _ in range(runs)]
         return {name: torch.cat([codes[name] for codes in each]) for name in each[0]}
 
-    def _depth(self, match: Match, particles: int) -> int | None:
-        return self.depth_of(*match) if particles > 1 else None
-
-    def loss_of(self, weights: Weights) -> Tensor:
-        raise NotImplementedError("Its loss needs the critic: the weights do not tell it.")
-
-    def loss_and_grads(self, *args: Any, **kwargs: Any) -> NoReturn:
-        name = type(self).__name__
-        raise ValueError(
-            f"{name} plays against a critic, which pyro.infer.SVI would leave as it was drawn; "
-            "use ppl_vae.svi.SVI, which trains both."
-        )
+    def _depth(self, pair: Pair, particles: int) -> int | None:
+        return self.depth_of(*pair) if particles > 1 else None
 
     def extra_repr(self) -> str:
         return f"particles={self.particles}"

@@ -12,7 +12,7 @@ from torch.distributions import Normal
 
 from ..weights import Weights
 from ..weights.supports import kind_of
-from .adversarial import Adversarial, Match
+from .adversarial import Adversarial, Pair
 from .base import with_gradient
 from .critic import codes_of, joined, rows_of
 from .schedule import Schedule
@@ -39,8 +39,9 @@ class AVB(Adversarial):
     The value is an estimate of the negative ELBO, and a bound, in the mean, only where the critic
     is optimal: one that lags behind the guide tells too small a divergence, so that the value lies
     below :math:`- \log p(x)` easily. Moments of :math:`M` draws hide a further :math:`D / M` nats
-    of it or so, for :math:`D` elements of a code, of a normal posterior a constant that no gradient
-    feels. Evidence needs a guide with a density.
+    of it or so, for :math:`D` elements of a code: of a normal posterior a constant. Gradients flow
+    through the moments, without which posteriors would become too narrow by a share of
+    :math:`1 / M`. Evidence needs a guide with a density.
 
     The guide follows the path of its draws through :math:`T`; its own score has the mean zero
     where the critic is optimal. The prior gets the gradient of :math:`-\log p(z)`: with the prior's
@@ -103,33 +104,33 @@ class AVB(Adversarial):
         self.contrast = contrast
         self.moments = moments
 
-    def penalty_of(self, weights: Weights, match: Match) -> Tensor:
+    def penalty_of(self, weights: Weights, pair: Pair) -> Tensor:
         self._check(weights)
         z = codes_of(weights)
 
         if self.contrast == "prior":
-            ratio = self.critic(_beside(z, match))
+            ratio = self.critic(_beside(z, pair))
             # The path through log p(z) is the critic's: what is left is the prior's own.
-            ratio = with_gradient(ratio, ratio - self.held_prior(weights, match))
+            ratio = with_gradient(ratio, ratio - self.held_prior(weights, pair))
         else:
-            loc, scale = _moments(joined(self.guide_codes(match, self.moments)))
+            loc, scale = _moments(joined(self.guide_codes(pair, self.moments)))
             log_r = Normal(loc, scale, validate_args=False).log_prob(z).sum(-1)
-            ratio = self.critic(_beside((z - loc) / scale, match)) + log_r - weights.prior
+            ratio = self.critic(_beside((z - loc) / scale, pair)) + log_r - weights.prior
 
         return self.beta * ratio.mean(0).sum()
 
-    def samples_of(self, match: Match) -> tuple[Tensor, Tensor]:
+    def samples_of(self, pair: Pair) -> tuple[Tensor, Tensor]:
         if self.contrast == "prior":
-            codes = self.guide_codes(match, self.particles)
-            z, y = joined(codes), joined(self.prior_codes(match, codes))
+            codes = self.guide_codes(pair, self.particles)
+            z, y = joined(codes), joined(self.prior_codes(pair, codes))
         else:
-            drawn = joined(self.guide_codes(match, self.moments + self.particles))
+            drawn = joined(self.guide_codes(pair, self.moments + self.particles))
             # Of other draws: those that moments are made of lie closer to them.
             loc, scale = _moments(drawn[: self.moments])
             z = (drawn[self.moments :] - loc) / scale
             y = torch.randn_like(z)
 
-        return _beside(z, match), _beside(y, match)
+        return _beside(z, pair), _beside(y, pair)
 
     def _check(self, weights: Weights) -> None:
         if not is_validation_enabled():
@@ -155,8 +156,8 @@ def _moments(z: Tensor) -> tuple[Tensor, Tensor]:
     return z.mean(0), z.var(0).add(1e-12).sqrt()
 
 
-def _beside(z: Tensor, match: Match) -> Tensor:
-    x = rows_of(match.batch, z)
+def _beside(z: Tensor, pair: Pair) -> Tensor:
+    x = rows_of(pair.batch, z)
     return torch.cat([x.expand(len(z), *x.shape), z], -1)
 
 

@@ -25,7 +25,16 @@ from ..weights import Arguments, Program, Weights, distributions
 from ..weights.traces import particle_plate
 from .aggregate import vectors
 
-__all__ = ["Critic", "accuracy", "codes_of", "draw_codes", "joined", "logistic", "rows_of"]
+__all__ = [
+    "Critic",
+    "accuracy",
+    "codes_of",
+    "draw_codes",
+    "joined",
+    "logistic",
+    "rows_of",
+    "score_codes",
+]
 
 
 class Critic(nn.Module):
@@ -102,7 +111,6 @@ def joined(codes: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([*codes.values()], -1)
 
 
-@torch.no_grad()
 def draw_codes(
     program: Program,
     batch: Arguments,
@@ -113,7 +121,8 @@ def draw_codes(
     r"""Runs a program, and returns what it draws: codes of a guide, or of a prior.
 
     The latent sites of a model are drawn one after the other, each from its parents, jointly; of
-    the batch it takes what it conditions on, such as labels. No density is asked for.
+    the batch it takes what it conditions on, such as labels. No density is asked for, and what the
+    program does after the last of the sites is left out.
 
     Arguments:
         program: The model or the guide.
@@ -126,7 +135,7 @@ def draw_codes(
         By the name of the site, a tensor with shape ``(K, n, d)``.
     """
     with particle_plate(particles, depth):
-        found = distributions(program, batch)
+        found = distributions(program, batch, until=names)
 
     latent = [name for name, (_, _, seen) in found.items() if not seen]
     codes = {}
@@ -134,6 +143,31 @@ def draw_codes(
         law, value, _ = found[name]
         codes[name] = value.reshape(particles, -1, law.event_shape.numel())
     return codes
+
+
+def score_codes(
+    model: Program, batch: Arguments, values: Mapping[str, Tensor], depth: int | None
+) -> Tensor:
+    r"""Scores given values of the latent sites under the prior; the likelihood is not asked.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        batch: What it is called with.
+        values: The values of all latent sites, as in :attr:`~ppl_vae.weights.Site.value`.
+        depth: The number of nested plates, where there are several particles.
+
+    Returns:
+        :math:`\log p(z)`, with shape ``(K, n)``.
+    """
+    particles = len(next(iter(values.values())))
+
+    with particle_plate(particles, depth):
+        # One particle has no plate.
+        given = {name: z[0] if particles == 1 else z for name, z in values.items()}
+        found = distributions(model, batch, given=given, until=values)
+
+    log_p = [found[name][0].log_prob(found[name][1]) for name in values]
+    return torch.stack([t.reshape(particles, -1) for t in log_p]).sum(0)
 
 
 def rows_of(batch: Arguments, like: Tensor) -> Tensor:
@@ -148,9 +182,18 @@ def rows_of(batch: Arguments, like: Tensor) -> Tensor:
 
     Returns:
         A tensor with shape ``(n, m)``.
+
+    Raises:
+        ValueError: If no tensor of the batch has as many rows as there are data.
     """
     n = like.shape[1]
     given = [*batch.args, *(t for name, t in batch.kwargs.items() if name != "index")]
     rows = [t for t in given if isinstance(t, Tensor) and t.ndim and len(t) == n]
     flat = [t.to(like.dtype).nan_to_num().reshape(n, -1) for t in rows]
-    return torch.cat(flat, 1).asinh() if flat else like.new_zeros(n, 1)
+    if not flat:
+        raise ValueError(
+            f"No tensor that the programs are called with has {n} rows, one for each datum of the "
+            "batch, so that the critic would not see the data; hand the minibatch to the programs."
+        )
+
+    return torch.cat(flat, 1).asinh()

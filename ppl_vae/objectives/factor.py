@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..weights import Weights
-from .adversarial import Adversarial, Match
+from .adversarial import Adversarial, Pair
 from .critic import codes_of, joined
 from .divergences import divergences
 
@@ -72,13 +72,13 @@ class Factor(Adversarial):
 
         self.weight = weight
 
-    def penalty_of(self, weights: Weights, match: Match) -> Tensor:
+    def penalty_of(self, weights: Weights, pair: Pair) -> Tensor:
         terms = [kl.mean(0).sum() for kl in divergences(weights).values()]
         correlation = self.critic(codes_of(weights)).mean(0).sum()
         return torch.stack(terms).sum() + self.weight * correlation
 
-    def samples_of(self, match: Match) -> tuple[Tensor, Tensor]:
-        z = joined(self.guide_codes(match, self.particles))
+    def samples_of(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        z = joined(self.guide_codes(pair, self.particles))
         return z, shuffled(z)
 
     def extra_repr(self) -> str:

@@ -17,9 +17,11 @@ NUMBERS = (
 )
 r"""What a run that was evaluated has, in a comparison."""
 
+UNSCORED = "has a guide without a density, hence no log p(x) to be ranked by"
+
 
 def lack(run: Records, split: str) -> str | None:
-    r"""What a run lacks to be ranked, with the command for it; None if it lacks nothing.
+    r"""What a run lacks to be ranked, with the command if there is one; None if it lacks nothing.
 
     Arguments:
         run: The run.
@@ -27,6 +29,9 @@ def lack(run: Records, split: str) -> str | None:
     """
     if any(r["split"] == split and r["method"] == "importance" for r in run.evidence):
         return None
+
+    if run.unscored:
+        return UNSCORED
 
     folder = shlex.quote(str(run.dir))
     evaluate = f"ppl-vae evaluate {folder} --split {split}"
@@ -63,4 +68,6 @@ def refusal(runs: Sequence[Records], split: str) -> str:
     r"""Why none of several runs can be ranked, in a sentence or two."""
     more = len(runs) - 1
     rest = f" Nor can the {more} other run{'s' * (more > 1)} be ranked yet." if more else ""
-    return f"The run {runs[0].dir} {lack(runs[0], split)} first.{rest}"
+    missing = lack(runs[0], split)
+    first = "" if missing == UNSCORED else " first"
+    return f"The run {runs[0].dir} {missing}{first}.{rest}"

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ..fit import unscored
+
 __all__ = ["Records"]
 
 KEYS = {"experiment": str, "seed": int, "options": dict, "files": dict}
@@ -73,6 +75,11 @@ class Records:
 
         with path.open() as file:
             return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+    @property
+    def unscored(self) -> bool:
+        r"""Whether its guide has no density, as that of Delta, so that there is no log p(x)."""
+        return unscored(self.history)
 
     @property
     def evidence(self) -> list[dict[str, Any]]:

@@ -82,7 +82,11 @@ class Run(Predictions):
             x: The data, with shape ``(n, *x_shape)``.
             exposure: Their exposures, with shape ``(n,)``, as for :meth:`reconstruct`.
             options: The options of :func:`ppl_vae.evaluation.log_evidence`.
+
+        Raises:
+            ValueError: If the guide has no density.
         """
+        self._require_density()
         if x is None:
             batch = self.batch("test")
         else:
@@ -109,7 +113,11 @@ class Run(Predictions):
 
         Returns:
             The record: see :meth:`ppl_vae.evaluation.Evidence.summary`.
+
+        Raises:
+            ValueError: If the guide has no density.
         """
+        self._require_density()
         batch = self.batch(split, limit, seed)
         start = time.perf_counter()
         evidence = log_evidence(
@@ -134,6 +142,13 @@ class Run(Predictions):
     def figures(self) -> dict[str, Any]:
         r"""The figures of the report, by name; those that need absent data are left out."""
         return figures(self)
+
+    def _require_density(self) -> None:
+        if self.unscored:
+            raise ValueError(
+                f"The guide of the run {self.dir} has no density, so that there are no weights and "
+                "no log p(x) to estimate; train one with a posterior that has one, such as Normal."
+            )
 
 
 def load(folder: Path | str, *, device: str = "auto", weights: str = "best") -> Run:

@@ -2,6 +2,7 @@ r"""A new run: training an experiment into a folder."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -53,7 +54,8 @@ def _ask(e: Experiment) -> None:
     # A few rows tell whether the parts go together.
     rows = torch.arange(min(64, len(e.data["train"])))
     batch = e.data.batch("train", rows, generator=torch.Generator().manual_seed(0))
-    verdict = judge(e.model, e.guide, e.objective, batch)
+    # Of a copy: lazy modules are sized, and drawn, by the seed of the training.
+    verdict = judge(e.model, e.guide, deepcopy(e.objective), batch)
 
     if not verdict.legal:
         raise ValueError(verdict.reason)

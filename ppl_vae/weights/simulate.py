@@ -3,7 +3,7 @@ r"""What programs draw, from which distributions."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -70,20 +70,26 @@ def simulate(
 
 
 def distributions(
-    program: Program, batch: Batch, *, given: Mapping[str, Tensor] | None = None
+    program: Program,
+    batch: Batch,
+    *,
+    given: Mapping[str, Tensor] | None = None,
+    until: Iterable[str] | None = None,
 ) -> dict[str, tuple[Any, Tensor, bool]]:
     r"""Runs a program once and returns what it drew from, by site.
 
     Arguments:
         program: Any program.
         batch: What the program is called with.
-        given: Values to take instead of draws, each with shape ``(n, *event_shape)``.
+        given: Values to take instead of draws, each with shape ``(n, *event_shape)``, or with
+            particles before, where there is a plate of them.
+        until: The sites after the last of which the program is left; None to run it to its end.
 
     Returns:
         By site, the distribution, the value, and whether it is observed.
     """
     replay = None if given is None else as_trace({k: v[None] for k, v in given.items()}, 1)
-    nodes = sites_of(run_traced(program, batch, replay=replay))
+    nodes = sites_of(run_traced(program, batch, replay=replay, until=until))
     return {name: (node["fn"], node["value"], node["is_observed"]) for name, node in nodes.items()}
 
 

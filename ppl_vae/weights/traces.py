@@ -3,8 +3,8 @@ r"""Running programs, and the sites of their traces."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -83,11 +83,29 @@ class Detached(poutine.messenger.Messenger):
             message["value"] = message["value"].detach()
 
 
+class Left(Exception):
+    r"""A program was left after the last site that was asked for."""
+
+
+class LeaveAfter(poutine.messenger.Messenger):
+    r"""Leaves a program, by :class:`Left`, once it has drawn all of some sites."""
+
+    def __init__(self, sites: Iterable[str]) -> None:
+        super().__init__()
+        self.missing = set(sites)
+
+    def _pyro_post_sample(self, message: Any) -> None:
+        self.missing.discard(message["name"])
+        if not self.missing:
+            raise Left
+
+
 def run_traced(
     program: Program,
     batch: Batch,
     replay: poutine.Trace | None = None,
     enumerate_from: int | None = None,
+    until: Iterable[str] | None = None,
 ) -> poutine.Trace:
     r"""Runs a program with a batch, and returns its trace.
 
@@ -96,11 +114,18 @@ def run_traced(
         batch: What it is called with.
         replay: A trace whose values are taken instead of draws.
         enumerate_from: The rightmost dimension that enumerated sites may take, if any may.
+        until: The sites after the last of which the program is left; None to run it to its end.
     """
     run: Program = partial(call, program, batch)
     run = run if replay is None else poutine.replay(run, trace=replay)
     run = run if enumerate_from is None else poutine.enum(run, first_available_dim=enumerate_from)
-    return poutine.trace(run).get_trace()
+    if until is None:
+        return poutine.trace(run).get_trace()
+
+    # The trace is within: a site is noted in it before the program is left.
+    with poutine.trace() as tracer, suppress(Left), LeaveAfter(until):
+        run()
+    return tracer.get_trace()
 
 
 def particle_plate(particles: int, depth: int | None) -> AbstractContextManager[Any]:
