@@ -13,7 +13,8 @@ from .experiment import Experiment
 from .folder.create import Plan, build, check_free
 from .folder.freeze import freeze
 from .modules import modules_of
-from .objectives import ELBO, CrossEntropy, Objective
+from .objectives import ELBO, Objective
+from .objectives.cross_entropy import CrossEntropy
 from .options import Options
 from .run import Run, load, training_of
 from .run.parent import parent
@@ -36,8 +37,9 @@ def fit_prior(
 
     where :math:`q(z) = \mathbb{E}_x[q(z \mid x)]` is the aggregate posterior. Guide and likelihood
     keep their weights, so the ELBO rises by just what the divergence falls, and it is the ELBO
-    that is followed; :class:`~ppl_vae.objectives.CrossEntropy`, which is the same but for what a
-    prior does not change, where the guide has no density. The new run is one like any other: it
+    that is followed; where the guide has no density
+    :class:`~ppl_vae.objectives.cross_entropy.CrossEntropy`, which is the same but for what a prior
+    does not change. The new run is one like any other: it
     can be evaluated, if the guide has a density, compared and resumed.
 
     References:

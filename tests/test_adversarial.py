@@ -27,8 +27,9 @@ from ppl_vae.networks import mlp
 from ppl_vae.objectives import AAE, AVB, Factor
 from ppl_vae.objectives.adversarial import Adversarial, Pair
 from ppl_vae.objectives.aggregate import mmd
-from ppl_vae.objectives.critic import Critic, accuracy, codes_of, joined, logistic, rows_of
+from ppl_vae.objectives.critic import Critic, accuracy, codes_of, joined, logistic
 from ppl_vae.objectives.factor import shuffled
+from ppl_vae.objectives.rows import rows_of
 from ppl_vae.priors import GaussianMixture, LearnedNormal, Prior, SphericalUniform, StandardNormal
 from ppl_vae.svi import SVI
 from ppl_vae.weights import Arguments, log_joint, log_weights
@@ -674,8 +675,13 @@ def test_a_critic_needs_a_player(make: Callable[..., Adversarial]) -> None:
     r"""Pyro's SVI knows of no second loss: the critic would stay as it was drawn."""
     model, guide, x = vae()
     stock = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 1e-3}), make())
-    with pytest.raises(ValueError, match=r"a network of its own, .*; use ppl_vae\.svi\.SVI"):
+    sentence = r"a network of its own, .*; use ppl_vae\.svi\.SVI"
+    with pytest.raises(ValueError, match=sentence):
         stock.step(x)
+    with pytest.raises(ValueError, match=sentence):
+        make()(model, guide)(x)
+    with pytest.raises(ValueError, match=sentence):
+        make().loss_and_grads(model, guide, x)
     both = torch.optim.Adam([*model.parameters(), *guide.parameters()])
     with pytest.raises(ValueError, match=r"has 2 players with an optimizer each"):
         SVI(model, guide, both, make()).step(x)

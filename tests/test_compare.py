@@ -14,6 +14,7 @@ import pytest
 from ppl_vae import Run, train
 from ppl_vae.cli import main
 from ppl_vae.compare import groups, histories, print_table
+from ppl_vae.compare.configuration import configuration
 
 SMALL = [
     *("--latent", "2", "--epochs", "1", "--batch_size", "512"),
@@ -120,6 +121,20 @@ def test_a_copy_is_no_further_seed(runs: Path) -> None:
     before = {row["name"]: row["runs"] for row in groups(sorted(runs.glob("*/seed-[0-8]")))}
     after = {row["name"]: row["runs"] for row in groups(sorted(runs.glob("*/seed-*")))}
     assert before == after
+
+
+@pytest.mark.parametrize("option", ["--signal 4", "--compile off", "--device cpu"])
+def test_what_changes_no_result_makes_no_configuration(runs: Path, option: str) -> None:
+    run = train(
+        "digits",
+        runs / "plain" / "seed-2",
+        [*SMALL, "--seed", "2", *shlex.split(option)],
+        progress=False,
+    )
+    assert configuration(run) == configuration(Run(runs / "plain" / "seed-0"))
+    assert configuration(run) != configuration(Run(runs / "warm" / "seed-0"))
+    (row,) = histories([runs / "plain"])
+    assert len(row["histories"]) == 3
 
 
 def test_folders_of_one_name_are_told_apart(runs: Path) -> None:

@@ -31,7 +31,8 @@ from ppl_vae.guides import Amortized, BottomUp
 from ppl_vae.legality import judge
 from ppl_vae.models import VAE, Hierarchical, Linear
 from ppl_vae.networks import mlp
-from ppl_vae.objectives import ELBO, IWAE, RAE, VAEGAN, WAE, CrossEntropy, Objective
+from ppl_vae.objectives import ELBO, IWAE, RAE, VAEGAN, WAE, Objective
+from ppl_vae.objectives.cross_entropy import CrossEntropy
 from ppl_vae.priors import StandardNormal
 from ppl_vae.run import Run, load, train
 from ppl_vae.svi import SVI
@@ -172,6 +173,38 @@ def test_l2_follows_another_model(float64: None) -> None:
         model, guide, x = programs()
         told = objective.estimate(model, guide, x).metrics["penalty"]
         assert float(told) == pytest.approx(half_norm(model))
+
+
+def test_l2_knows_frozen_parameters(float64: None) -> None:
+    r"""A decoder frozen at the first call is penalized as any, and moved once it is thawed."""
+    model, guide, x = programs()
+    objective, frozen = RAE(regularizer="l2"), model.likelihood.requires_grad_(False)
+    for p in [*frozen.parameters()][:2]:
+        p.requires_grad_(True)  # the others stay frozen
+    told = objective.estimate(model, guide, x).metrics["penalty"]
+    assert float(told) == pytest.approx(half_norm(frozen))
+    assert sum(p.requires_grad for p in frozen.parameters()) == 2
+
+    frozen.requires_grad_(True)
+    parameters, found = list(frozen.parameters()), []
+    for weight in (0.0, 1.0):
+        objective.weight = weight
+        loss = objective.estimate(model, guide, x).loss
+        found.append(torch.autograd.grad(loss, parameters))
+    for a, b, p in zip(*found, parameters, strict=True):
+        torch.testing.assert_close(b - a, 6 * p.detach())
+
+
+def test_l2_of_a_decoder_that_is_frozen_whole(float64: None) -> None:
+    model, guide, x = programs()
+    objective = RAE(regularizer="l2")
+    model.likelihood.requires_grad_(False)
+    svi = SVI(model, guide, adam, objective, compile="fx")
+    for _ in range(3):
+        assert svi.step(x).isfinite()
+    assert (svi.backend, svi.reason) == ("fx", None)
+    model.likelihood.requires_grad_(True)
+    assert objective.differentiable_loss(model, guide, x).isfinite()
 
 
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
@@ -346,6 +379,24 @@ def test_masks_inner_plates_and_shared_sites_are_refused() -> None:
     refused(plain, x, pyro.poutine.mask(mask=torch.tensor([True, False, True, True])))
     refused(plain, x, pyro.plate("sensors", 3, dim=-2))
     refused("outside of the plate of the data", x, shared=True)
+
+
+def test_masked_data_have_no_gradient_penalty() -> None:
+    seen, x = torch.tensor([True, False, True, True]), torch.randn(4)
+
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            with pyro.poutine.mask(mask=seen):
+                pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", Law(torch.ones(len(x)), h_dim=0))
+
+    with pytest.raises(ValueError, match=r"gradient penalty of RAE takes.*site 'x' is masked"):
+        RAE().loss(model, guide, x)
+    assert RAE(regularizer="none").loss(model, guide, x).isfinite()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from estimator_cases import CASES, X, exact_gradient, exact_wake, quadrature
-from program_cases import PROGRAMS
+from program_cases import PROGRAMS, d
 from torch import Tensor
 
 from ppl_vae.conditional import Conditional
@@ -522,8 +522,41 @@ def test_signal_to_noise_by_hand(float64: None) -> None:
 
     with pytest.raises(ValueError, match="two draws or more"):
         signal_to_noise(IWAE(), model, guide, x, draws=1)
-    with pytest.raises(ValueError, match="no modules with parameters"):
+    with pytest.raises(ValueError, match="the programs hold none"):
         signal_to_noise(IWAE(), print, print, x)
+
+
+def test_signal_is_of_the_loss_that_a_player_follows(float64: None) -> None:
+    model, guide, x = PROGRAMS["normal, bernoulli"]()
+    objective = MonteCarloEM(particles=3)
+    found = signal_to_noise(objective, model, guide, x, draws=5, seed=3)
+
+    for name, program, loss in (
+        ("guide", guide, objective.expectation),
+        ("model", model, objective.maximization),
+    ):
+        torch.manual_seed(3)
+        parameters = list(program.parameters())
+        drawn = [torch.autograd.grad(loss(model, guide, x).loss, parameters) for _ in range(5)]
+        rows = [torch.cat([g.flatten() for g in gradient]) for gradient in drawn]
+        mean, noise = torch.stack(rows).mean(0), torch.stack(rows).std(0)
+        assert found[name] == pytest.approx(float((mean.abs() / noise)[noise > 0].mean()), rel=1e-6)
+
+
+def test_signal_of_a_guide_that_takes_the_index() -> None:
+    model, _, x = PROGRAMS["normal, bernoulli"]()
+
+    class Indexed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.loc = torch.nn.Parameter(torch.zeros(len(x), d))
+
+        def forward(self, x: torch.Tensor, index: torch.Tensor) -> None:
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", dist.Normal(self.loc[index], 1.0).to_event(1))
+
+    batch = {"x": x, "index": torch.arange(len(x))}
+    assert signal_to_noise(ELBO(), model, Indexed(), batch, draws=3)["guide"] > 0
 
 
 def test_a_guide_with_dropout_is_refused_where_it_is_run_twice() -> None:

@@ -23,7 +23,7 @@ from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE, Linear
 from ppl_vae.networks import mlp
 from ppl_vae.nonfinite import NonFiniteError
-from ppl_vae.objectives import ELBO, GECO, IWAE, WAE, Capacity, FreeBits, LinearWarmup
+from ppl_vae.objectives import CUBO, ELBO, GECO, IWAE, WAE, Capacity, FreeBits, LinearWarmup
 from ppl_vae.svi import SVI
 
 adam = partial(torch.optim.Adam, lr=1e-2)
@@ -368,6 +368,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "Pyro's signal": (
         {"objective": pyro.infer.RenyiELBO(num_particles=2), "signal": 9},
         r"of an objective of this library; got signal=9 and PyroObjective",
+    ),
+    "plateau": (
+        {"objective": CUBO(), "scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau},
+        r"CUBO has no number to wait on a plateau of",
     ),
     "no validation": (
         {"patience": 2, "data": dataset(validation=0)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import pyro
@@ -65,6 +66,12 @@ def test_a_delta_is_a_point() -> None:
     assert torch.equal(q.rsample((2,)), h.expand(2, 4, 1, 3).squeeze(2))
     assert torch.equal(q.mean, h.squeeze(1)) and not q.stddev.any()
     assert torch.equal(Delta((3,)).at_mean(h[0, 0]), h[0])
+
+
+def test_a_delta_has_no_options() -> None:
+    assert "features" not in signature(Delta).parameters
+    with pytest.raises(TypeError, match="features"):
+        Delta((2,), features=2)  # type: ignore[call-arg]
 
 
 def test_noise_is_drawn_for_each_particle() -> None:

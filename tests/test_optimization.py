@@ -3,6 +3,7 @@ r"""The study of optimization: what it runs, and how runs stand side by side."""
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,15 @@ import torch
 from ppl_vae.catalogue import experiments, find_experiment
 from ppl_vae.experiments import optimization
 from ppl_vae.experiments.benchmarks import paired
-from ppl_vae.experiments.benchmarks.paired import agree, made, table
+from ppl_vae.experiments.benchmarks.paired import (
+    agree,
+    asked_for,
+    evidence,
+    made,
+    record,
+    records,
+    table,
+)
 from ppl_vae.nonfinite import NonFiniteError
 from ppl_vae.options import Options
 from ppl_vae.run import Run, train
@@ -47,7 +56,9 @@ class Made:
         return SimpleNamespace(
             dir=folder,
             history=[{"epoch": 1.0, "seconds": 2.0, "validation_elbo": elbo}],
-            evidence=[{"elbo": elbo, "seconds": 1.0}],
+            evidence=[
+                {"split": "test", "n": 2, "particles": particles, "elbo": elbo, "seconds": 1.0}
+            ],
             provenance={"seconds": 2.0},
             evidence_per_datum=lambda split: {"log_evidence": np.array([elbo + 4, elbo + 6])},
         )
@@ -165,12 +176,12 @@ TINY = [
 def test_a_run_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = shlex.join(TINY)
     first = made("digits", options, tmp_path / "a", 5)
-    rows, record = first.history, first.evidence
-    assert len(rows) == 2 and record[0]["particles"] == 5
+    rows, found = first.history, first.evidence
+    assert len(rows) == 2 and found[0]["particles"] == 5
 
     monkeypatch.setattr(paired, "train", None)
     again = made("digits", options, tmp_path / "a", 5)
-    assert again.history == rows and again.evidence == record
+    assert again.history == rows and again.evidence == found
     assert len(made("digits", options, tmp_path / "a", 6).evidence) == 2
     with pytest.raises(ValueError, match="a run of other options"):
         made("digits", f"{options} --clip 1", tmp_path / "a", None)
@@ -180,6 +191,92 @@ def test_a_run_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert none == "| none | diverged |  |  |  |  |"
     assert {base.split(" | ")[0], same.split(" | ")[0]} == {"| b", "| a (base)"}
     assert " | 0.00 | " in (base if base.startswith("| b") else same)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    r"""A run of many options; tests change copies alone."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    return train("digits", folder, [*TINY, *shlex.split(" ".join(EXTRA))], progress=False).dir
+
+
+EXTRA = (
+    "--scheduler CosineAnnealingLR --scheduler.T_max 2",
+    "--warmup 2",
+    "--clip 1",
+    "--patience 5",
+    "--optimizer Adam --optimizer.lr 0.01",
+    "--encoder.norm layer",
+)
+
+
+@pytest.mark.parametrize("left_out", EXTRA)
+def test_a_run_of_options_that_are_not_asked_for_is_refused(kept: Path, left_out: str) -> None:
+    options = [*TINY, *shlex.split(" ".join(EXTRA))]
+    fewer = [*TINY, *shlex.split(" ".join(part for part in EXTRA if part != left_out))]
+    assert asked_for(Run(kept), "digits", options)
+    assert asked_for(Run(kept), "digits", [*options, "--seed", "0", "--posterior", "Normal"])
+    assert not asked_for(Run(kept), "digits", fewer)
+    with pytest.raises(ValueError, match="a run of other options"):
+        made("digits", shlex.join(fewer), kept, None)
+
+
+def test_a_run_of_other_data_or_another_experiment_is_refused(kept: Path, tmp_path: Path) -> None:
+    options = [*TINY, *shlex.split(" ".join(EXTRA))]
+    for name, file, old, new in (
+        ("data", "data.json", '"hash": "', '"hash": "0'),
+        ("experiment", "config.yaml", "experiment: digits", "experiment: layers"),
+    ):
+        folder = Path(shutil.copytree(kept, tmp_path / name))
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new))
+        assert not asked_for(Run(folder), "digits", options)
+
+
+def evaluated(name: str, *records: tuple[str, int, int]) -> Any:
+    r"""A run with records, each of a split, a number of data and one of particles."""
+    names = ("split", "n", "particles")
+    return SimpleNamespace(
+        dir=Path(name), evidence=[dict(zip(names, r, strict=True)) for r in records]
+    )
+
+
+def test_the_record_is_that_of_the_numbers_of_each_datum() -> None:
+    best = ("test", 300, 50)
+    run = evaluated("a", ("train", 900, 90), ("test", 20, 99), ("test", 300, 5), best)
+    assert tuple(record(run).values()) == best
+    assert record(run) in records([run, evaluated("b", best)])
+    with pytest.raises(ValueError, match="The run b was not evaluated on the test set"):
+        record(evaluated("b", ("train", 900, 90)))
+
+
+def test_the_record_is_the_one_whose_numbers_are_kept(kept: Path, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(kept, tmp_path / "run"))
+    for split, particles, limit in (
+        ("train", 9, 8),
+        ("test", 6, 8),
+        ("test", 3, 8),
+        ("test", 9, 2),
+    ):
+        run.evaluate(split, particles=particles, limit=limit)
+    found = evidence([run])
+    assert found.shape == (1, 8) and record(run)["particles"] == 6
+    assert found.mean() == pytest.approx(record(run)["log_evidence"])
+
+
+@pytest.mark.parametrize("other", [("test", 300, 100), ("test", 20, 50)])
+def test_runs_that_were_evaluated_differently_are_refused(other: tuple[str, int, int]) -> None:
+    one, two = evaluated("a", ("test", 300, 50)), evaluated("b", other)
+    for refused in (
+        lambda: records([one, two]),
+        lambda: evidence([one, two]),
+        lambda: table({"one": [one], "two": [two]}, [one]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"evaluated differently: 300 data, 50 particles \(a\)"
+        ):
+            refused()
 
 
 def test_a_run_that_was_interrupted_is_continued(tmp_path: Path) -> None:
@@ -205,7 +302,9 @@ def test_a_run_that_was_interrupted_is_continued(tmp_path: Path) -> None:
     [
         ({"a": 1}, {"a": 1, "b": 2}, True),
         ({"a": 1}, {"a": 2}, False),
-        ({"a": None}, {"a": 2}, True),
+        ({"a": 1, "b": 2}, {"a": 1}, True),
+        ({"a": None}, {"a": 2}, False),
+        ({"a": None}, {"a": {"class_path": "x"}}, False),
         ({"a": {"class_path": "x"}}, {"a": {"class_path": "y"}}, False),
         ({"a": {"class_path": "x"}}, {"a": None}, False),
         ({"a": [1, 2]}, {"a": [1, 3]}, False),

@@ -249,6 +249,42 @@ def test_overlaid_lines_are_means_over_runs() -> None:
     assert legend(figure) == ["a, 2\N{NO-BREAK SPACE}seeds"]
 
 
+@pytest.mark.parametrize("hole", ["nan", "absent", "no row"])
+def test_a_hole_of_one_run_shifts_nothing(hole: str) -> None:
+    """Means are over runs at one epoch, and there is none where a run has no value."""
+    first, second = history(-9, epochs=4), history(-7, epochs=5)
+    whole = {
+        row["epoch"]: (row["validation_elbo"] + other["validation_elbo"]) / 2
+        for row, other in zip(first, second, strict=False)
+        if row["epoch"] != 2
+    }
+    if hole == "nan":
+        first[1]["validation_elbo"] = nan
+    elif hole == "absent":
+        del first[1]["validation_elbo"]
+    else:
+        del first[1]
+    figure = plots.overlaid_curves([{"name": "a", "histories": [first, second]}])
+    line = figure.axes[0].get_lines()[0]
+    assert list(line.get_xdata()) == list(whole)
+    assert list(line.get_ydata()) == pytest.approx(list(whole.values()))
+
+
+@pytest.mark.parametrize("other", [[], LOSSES, history(-9, name="train_elbo")])
+def test_a_seed_without_the_term_is_told(other: list[dict[str, float]]) -> None:
+    figure = plots.overlaid_curves([{"name": "a", "histories": [history(-9), other]}])
+    assert legend(figure) == ["a, 1 of 2\N{NO-BREAK SPACE}seeds"]
+
+
+def test_a_loss_stands_in_for_a_bound() -> None:
+    rows = [{**row, "train_reconstruction": -row["train_loss"]} for row in LOSSES]
+    titles = [axes.get_title() for axes in plots.learning_curves(rows).axes]
+    assert titles == ["loss", "reconstruction"]
+    bounded = [{**row, "train_elbo": -100.0} for row in rows]
+    titles = [axes.get_title() for axes in plots.learning_curves(bounded).axes]
+    assert titles == ["ELBO", "reconstruction"]
+
+
 def test_overlay_keeps_the_order_it_is_given() -> None:
     groups = [{"name": n, "histories": [history(-5)], "ranked": n != "a"} for n in "cba"]
     figure = plots.overlaid_curves(groups)

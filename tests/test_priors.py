@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ppl_vae import families
 from ppl_vae.conditional import Conditional
 from ppl_vae.distributions.spherical_uniform import SphericalUniform
-from ppl_vae.families import Laplace, Normal
+from ppl_vae.families import Delta, Implicit, Laplace, Normal
 from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE
 from ppl_vae.networks import mlp
@@ -546,6 +546,13 @@ def normalizing() -> Conditional:
         (
             lambda: Exemplar((2,)).attach(posterior(flow((2,))), torch.rand(20, 5)),
             "Flow has none in closed form; take a posterior such as Normal",
+        ),
+        *(
+            (
+                lambda f=f: Vamp((2,)).attach(posterior(f((2,))), torch.rand(20, 5)),
+                f"Vamp mixes densities of the posterior, and {f.__name__} has none; take a pos",
+            )
+            for f in (Delta, Implicit)
         ),
         *((lambda f=f: f((2,))(), r"call prior.attach\(") for f in (Vamp, Exemplar)),
         *(

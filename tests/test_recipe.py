@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from ppl_vae import Run, train
-from ppl_vae.drawing.facts import facts
+from ppl_vae.drawing.facts import TRAINING, facts
 from ppl_vae.experiment import Experiment
 from ppl_vae.fit import Training
-from ppl_vae.folder.create import Plan
+from ppl_vae.folder.create import FIELDS, Plan
 from ppl_vae.folder.recipe import recipe
 from ppl_vae.objectives import ELBO, Role
 from ppl_vae.report import write_report
@@ -124,6 +124,17 @@ def test_a_scheduler_is_told(name: str) -> None:
     assert told["scheduler"]["class_path"].endswith(f".{name}")
     assert settings.items() <= told["scheduler"]["init_args"].items()
     assert not {"optimizer", "last_epoch", "lr_lambda"} & told["scheduler"]["init_args"].keys()
+
+
+def test_settings_of_the_training_are_no_parts() -> None:
+    r"""Those of a training that was not yet recorded are told from the options, once."""
+    options = {"latent": 2, **dict.fromkeys(TRAINING, 7)}
+    rows = facts({"options": options}, {}, {"training": dict.fromkeys(TRAINING, 5)}, [])
+    assert set(TRAINING) >= set(FIELDS)
+    names = ["latent", "trained", *(k.replace("_", " ") for k in TRAINING)]
+    assert [name for name, _ in rows] == names
+    assert dict(rows) == {**dict.fromkeys(names, "5"), "latent": "2", "trained": "not yet"}
+    assert ("signal", "7") in facts({"options": options}, {}, {}, [])
 
 
 def test_groups_of_parameters_are_told_apart() -> None:

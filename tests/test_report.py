@@ -158,6 +158,20 @@ def test_report_has_sections_in_order(tmp_path: Path) -> None:
     ]
 
 
+def test_report_speaks_of_the_curves_that_it_draws(tmp_path: Path) -> None:
+    def note(term: str) -> str:
+        rows = [{"epoch": i, f"train_{term}": 9 / i, "train_loss": 9 / i} for i in (1, 2, 3)]
+        curves = {"learning_curves": plots.learning_curves(rows)}
+        run = FakeRun(tmp_path, history=rows, figures=lambda: curves)
+        return Page(write_report(run)).words.rpartition("Learning curves")[2]
+
+    for term in ("elbo", "bound"):
+        assert "The ELBO should rise" in note(term)
+    for term in ("reconstruction", "other"):
+        words = note(term)
+        assert "The ELBO" not in words and "KL" not in words and "the loss is" in words
+
+
 def test_report_escapes_text(tmp_path: Path) -> None:
     page = Page(write_report(FakeRun(tmp_path)))
     assert NASTY in page.words

@@ -195,7 +195,7 @@ def test_the_configuration_is_resolved(small: Run) -> None:
     assert options["epochs"] == 2 and options["batch_size"] == 512 and options["warmup"] == 0
     assert options["posterior"]["init_args"]["floor"] > 0
     assert options["likelihood"]["init_args"] == {"total": 16}
-    network = {"hidden": [16], "activation": "SiLU", "dropout": 0.0}
+    network = {"hidden": [16], "activation": "SiLU", "dropout": 0.0, "norm": "none"}
     assert options["encoder"]["init_args"] == network
     assert {"seed", "optimizer", "scheduler", "patience", "clip", "device"} <= options.keys()
 

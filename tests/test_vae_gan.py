@@ -64,7 +64,7 @@ def by_hand(model: Any, guide: Any, objective: VAEGAN, x: Tensor) -> dict[str, T
     r"""The losses of a perceptron with one hidden layer, in nats per datum, from one seed."""
     unit = x.square().mean().sqrt()
     low: Any = objective.discriminator.low[0]
-    top: Any = objective.discriminator.high[0]
+    top: Any = objective.discriminator.high.head
 
     def features(t: Tensor) -> Tensor:
         return silu((t / unit).asinh() @ low.weight.mT + low.bias)
@@ -148,13 +148,10 @@ def test_what_it_tells() -> None:
 
 
 def test_a_learned_prior_follows_the_divergence(float64: None) -> None:
-    r"""Where the discriminator is blind, the divergence alone moves what the prior has."""
+    r"""The divergence alone moves what the prior has, whatever the discriminator sees."""
     model, guide, x = programs(prior=priors.LearnedNormal((2,)))
     objective = small()
     objective.loss(model, guide, x)  # sizes the discriminator
-    with torch.no_grad():
-        for p in objective.parameters():
-            p.zero_()
 
     own = list(model.prior.parameters())
     loss = objective.generate(model, guide, x).loss
@@ -165,6 +162,49 @@ def test_a_learned_prior_follows_the_divergence(float64: None) -> None:
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b)
         assert a.any()
+
+
+# The units of the data
+
+
+def test_units_are_those_of_the_first_batch(float64: None) -> None:
+    r"""A row is seen alike in any batch; another training has units of its own."""
+    _, _, x = programs()
+    objective = small()
+    discriminator = objective.discriminator
+    whole = discriminator({"x": x})[1]
+    assert float(discriminator.units) == pytest.approx(float(x.square().mean().sqrt()))
+    before = discriminator.units.clone()
+    for rows in (x[:1], 100 * x, torch.zeros(3, 5)):
+        assert discriminator({"x": rows})[1].isfinite().all()
+    assert discriminator.units.equal(before)
+    torch.testing.assert_close(discriminator({"x": x[:1]})[1], whole[:1])
+
+    other = small()
+    other.discriminator({"x": 7 * x})
+    assert not other.discriminator.units.equal(before)
+    other.load_state_dict(objective.state_dict())
+    assert other.discriminator({"x": x})[1].equal(whole)
+
+
+def test_each_site_has_a_unit_and_zeros_have_one() -> None:
+    discriminator = small().discriminator
+    discriminator({"x": torch.full((4, 2), 3.0), "y": torch.zeros(4), "z": torch.full((4,), -2.0)})
+    assert discriminator.units.tolist() == [3.0, 1.0, 2.0]
+
+
+def test_units_are_set_before_the_first_step() -> None:
+    r"""Finding the parameters looks at the first batch, without gradients."""
+    model, guide, x = programs()
+    objective = small()
+    svi, _ = players(objective, model, guide, x, compile="fx")
+    before = objective.discriminator.units.clone()
+    assert float(before) == pytest.approx(float(x.square().mean().sqrt()))
+    for _ in range(3):
+        svi.step(3 * x)
+    assert (svi.backend, svi.reason) == ("fx", None)
+    assert objective.discriminator.units.equal(before)
+    assert "discriminator.units" in objective.state_dict()
 
 
 # How it is run
@@ -257,7 +297,7 @@ def test_missing_entries_are_missing_in_what_is_made() -> None:
 
 
 def test_draws_of_the_prior_keep_what_is_given(float64: None) -> None:
-    r"""Exposures stay those of the batch, and gradients reach both parts of the model."""
+    r"""Exposures stay those of the batch; draws are held fixed, so no gradient moves the prior."""
     model, _, _ = programs(families.Poisson((5,)), priors.LearnedNormal((2,)))
     batch = {"x": torch.ones(4, 5), "exposure": torch.tensor([1.0, 10.0, 1.0, 10.0])}
     laws = prior_laws("VAEGAN", model, Arguments((), batch), 4, ["x"])
@@ -267,7 +307,10 @@ def test_draws_of_the_prior_keep_what_is_given(float64: None) -> None:
     z = model.prior().expand([4]).rsample()
     torch.testing.assert_close(mean, model.likelihood(z, exposure=batch["exposure"]).mean)
     assert laws["x"].batch_shape == (4,)
-    assert all(g.any() for g in torch.autograd.grad(mean.sum(), list(model.parameters())))
+    assert all(g.any() for g in torch.autograd.grad(mean.sum(), [*model.likelihood.parameters()]))
+    own = list(model.prior.parameters())
+    found = torch.autograd.grad(mean.sum(), own, allow_unused=True)
+    assert own and all(g is None for g in found)
 
 
 # What is refused
@@ -276,8 +319,13 @@ def test_draws_of_the_prior_keep_what_is_given(float64: None) -> None:
 def test_pyro_is_refused() -> None:
     model, guide, x = programs()
     svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 1e-2}), VAEGAN())
-    with pytest.raises(ValueError, match=r"use ppl_vae\.svi\.SVI, which trains all"):
+    sentence = r"VAEGAN plays programs against a network of its own, .*; use ppl_vae\.svi\.SVI"
+    with pytest.raises(ValueError, match=sentence):
         svi.step(x)
+    with pytest.raises(ValueError, match=sentence):
+        VAEGAN()(model, guide)(x)
+    with pytest.raises(ValueError, match=sentence):
+        VAEGAN().loss_and_grads(model, guide, x)
 
 
 def test_an_optimizer_for_all_is_refused() -> None:
@@ -288,7 +336,10 @@ def test_an_optimizer_for_all_is_refused() -> None:
 
 
 def plain(observed: Mapping[str, Any] | None = None, **options: Any) -> tuple[Any, Any]:
-    r"""A model by hand: ``named`` takes ``n``, ``site`` is the name of its data."""
+    r"""A model by hand: ``named`` takes ``n``, ``site`` is the name of its data.
+
+    Of the likelihood alone, ``seen`` is the mask, by ``pyro.poutine.mask`` or that of its law.
+    """
     site, handlers = options.get("site", "x"), options.get("handlers", [])
 
     def draw(x: Tensor | None, n: int) -> None:
@@ -299,8 +350,11 @@ def plain(observed: Mapping[str, Any] | None = None, **options: Any) -> tuple[An
             if options.get("inner"):
                 with pyro.plate("sensors", 2, dim=-2):
                     pyro.sample(site, dist.Normal(z, 1.0), obs=x)
+            elif options.get("law"):
+                pyro.sample(site, dist.Normal(z, 1.0).mask(options["seen"]), obs=x)
             else:
-                pyro.sample(site, dist.Normal(z, 1.0), obs=x)
+                with pyro.poutine.mask(mask=options.get("seen", True)):
+                    pyro.sample(site, dist.Normal(z, 1.0), obs=x)
             for handler in reversed(handlers):
                 handler.__exit__(None, None, None)
 
@@ -321,12 +375,16 @@ def plain(observed: Mapping[str, Any] | None = None, **options: Any) -> tuple[An
     return (with_n if options.get("n", True) else without), guide
 
 
-MASK = [pyro.poutine.mask(mask=torch.tensor([True, False, True, True]))]
+SEEN = torch.tensor([True, False, True, True])
+MASK = [pyro.poutine.mask(mask=SEEN)]
 REFUSED: dict[str, tuple[Callable[[], tuple[Any, Any]], str]] = {
     "no n": (partial(plain, n=False), r"which takes no n, .* as in model\(x=None, \*, n=1\)"),
     "another name": (partial(plain, site="obs"), r"observes site 'obs' all the same; .*obs=None"),
     "inner plate": (partial(plain, inner=True), r"batch of site 'x' has shape \(2, 4\)"),
     "mask": (partial(plain, handlers=MASK), "is masked, or lies in a plate within"),
+    "masked data": (partial(plain, seen=SEEN), "observed site 'x' is masked; leave masked data"),
+    "masked law": (partial(plain, seen=SEEN, law=True), "observed site 'x' is masked; leave mas"),
+    "all masked": (partial(plain, seen=False), "observed site 'x' is masked; leave masked data"),
 }
 
 
@@ -337,6 +395,12 @@ def test_programs_that_are_refused(name: str) -> None:
     x = torch.randn(4)
     with pytest.raises(ValueError, match=words):
         small().check(model, guide, x)
+
+
+def test_a_mask_of_nothing_will_do() -> None:
+    for options in ({"seen": True}, {"seen": SEEN | True}, {"seen": SEEN | True, "law": True}):
+        model, guide = plain(**options)
+        small().check(model, guide, torch.randn(4))
 
 
 @pytest.mark.parametrize(
@@ -433,6 +497,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     tensors, rest = read(tmp_path / "whole" / "checkpoints" / "last.safetensors")
     assert {"guide", "model", "discriminator"} == set(rest["players"])
     assert tensors["objective.discriminator.low.0.weight"].shape == (8, 64)
+    assert tensors["objective.discriminator.units"].shape == (1,)
     row = Run(tmp_path / "whole").history[-1]
     assert row["criterion"] == 3 and 0 <= row["train_discriminator_accuracy"] <= 1
 

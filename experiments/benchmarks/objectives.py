@@ -3,8 +3,8 @@ r"""What does each objective make of one and the same VAE of handwritten digits?
 Run it with ``python -m ppl_vae.experiments.benchmarks.objectives --seeds 3 --write README.md``. All
 train Binomial(16) under a standard normal prior, with a normal posterior unless it is named, for
 the same number of epochs; the evidence is that of importance weights on the test set. Where there
-is no density, or the likelihood is not trained as one, no log p(x) is told. A run that is there
-already, whole, is not made again.
+is no density, or the likelihood is not trained as one, no log p(x) is told, nor where training
+diverged. A run that is there already, whole, is not made again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.console import Console
 from ppl_vae.evaluation import active_units
 from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.page import Part
-from ppl_vae.experiments.benchmarks.paired import evidence, made, told
+from ppl_vae.experiments.benchmarks.paired import elbo, evidence, made, record, records, told
 from ppl_vae.experiments.benchmarks.parts import PARTICLES, TRAINING
 from ppl_vae.run import Run
 
@@ -43,7 +43,8 @@ OBJECTIVES = {
     "ReweightedWakeSleep, sleep": "--objective.phase sleep",
     "ReweightedWakeSleep, both": "--objective.phase both",
     "EnumELBO, 10 categories": "--prior OneHot --posterior OneHot --latent 10",
-    "MonteCarloEM": "",
+    "MonteCarloEM, 10 + 1 steps": "",
+    "MonteCarloEM, 1 + 1 steps": "--objective.guide_steps 1",
     "Beta, 4": "",
     "Tempered, 0.5": "",
     "Capacity, 25 nats": "",
@@ -96,16 +97,27 @@ def row_of(name: str, options: str, runs: list[Run]) -> Row:
     units = torch.tensor([_units(run) for run in runs]).double()
     seconds = sum(run.provenance["seconds"] for run in runs) / len(runs)
 
-    if scored(name, options):
+    value = float("-inf")
+    if not scored(name, options):
+        shown = f"{'not trained' if name in UNTRAINED else 'no density'} | "
+    elif lost := sum(diverged(run) for run in runs):
+        shown = f"diverged{f' ({lost} of {len(runs)})' if lost < len(runs) else ''} | "
+    else:
         values = evidence(runs)
         value = float(values.mean())
-        elbo = sum(run.evidence[0]["elbo"] for run in runs) / len(runs)
-        shown = f"{told(values)} | {elbo:.2f}"
-    else:
-        value = float("-inf")
-        shown = f"{'not trained' if name in UNTRAINED else 'no density'} | "
+        shown = f"{told(values)} | {elbo(runs):.2f}"
 
     return Row(value, f"| {name} | {shown} | {units.mean():.1f} | {seconds:.1f} s |")
+
+
+def diverged(run: Run) -> bool:
+    r"""Whether training made the model worse than it was.
+
+    The mean ELBO over the steps of the first epoch is that of programs that are hardly trained.
+    What ends below it, on the test set, or at no number, has learned nothing: its log p(x) does
+    not tell how the objective does where it works.
+    """
+    return not record(run)["elbo"] >= run.history[0]["train_elbo"]
 
 
 def _units(run: Run) -> int:
@@ -123,9 +135,12 @@ def main() -> None:
     # Networks this small gain little from a second thread.
     torch.set_num_threads(1)
     console, rows = Console(), list[Row]()
+    evaluated: list[Run] = []
 
     for name, options in OBJECTIVES.items():
         runs = made_runs(name, options, given.out, given.seeds)
+        evaluated += runs if scored(name, options) else []
+        records(evaluated)
         rows.append(row_of(name, options, runs))
         console.print(rows[-1].line, markup=False, highlight=False)
 

@@ -3,19 +3,18 @@ r"""Runs that are made once, and told side by side on the same test data."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ppl_vae import plots
-from ppl_vae.catalogue import find_experiment
 from ppl_vae.folder.atomic import write_bytes
-from ppl_vae.options import Options
+from ppl_vae.folder.create import Plan
 from ppl_vae.run import Run, train
 
-__all__ = ["draw", "evidence", "made", "seconds", "table", "told"]
+__all__ = ["draw", "elbo", "evidence", "made", "record", "records", "seconds", "table", "told"]
 
 
 def made(experiment: str, options: str, folder: Path, particles: int | None) -> Run:
@@ -45,33 +44,79 @@ def trained(experiment: str, tokens: list[str], folder: Path) -> Run:
         return train(experiment, folder, tokens, overwrite=True, progress=False)
 
     run = Run(folder)
-    wanted = Options(find_experiment(experiment)).parse(tokens)
-    # The data are told apart by their hash, wherever they lie.
-    if not agree({k: v for k, v in wanted.items() if k != "root"}, run.config["options"]):
+    if not asked_for(run, experiment, tokens):
         raise ValueError(f"There is a run of other options in {folder}; give another --out.")
     if len(run.history) < run.provenance["training"]["epochs"]:
         run.resume(progress=False)
     return run
 
 
+def asked_for(run: Run, experiment: str, tokens: list[str]) -> bool:
+    r"""Whether a run is of an experiment, its data and its options, defaults included.
+
+    Options that only one of them knows, as those that came later, are not compared.
+    """
+    plan = Plan.of(experiment, tokens)
+    # The data are told apart by their hash, wherever they lie.
+    wanted = {k: v for k, v in plan.values.items() if k != "root"}
+    return (
+        Path(run.config["experiment"]).name == Path(experiment).name
+        and run.data_summary["hash"] == plan.experiment.data.summary()["hash"]
+        and agree(wanted, run.config["options"])
+    )
+
+
 def agree(wanted: Any, kept: Any) -> bool:
-    r"""Whether the options that a run was made with are those that are wanted, as far as both tell.
+    r"""Whether resolved options are equal, as far as both tell.
 
     Example:
-        >>> agree({"epochs": 3, "clip": None, "new": 1}, {"epochs": 3, "clip": 0.5})
+        >>> agree({"epochs": 3, "new": 1}, {"epochs": 3, "old": 2})
         True
+        >>> agree({"clip": None}, {"clip": 0.5})
+        False
     """
     if isinstance(wanted, Mapping) and isinstance(kept, Mapping):
         return all(agree(value, kept[key]) for key, value in wanted.items() if key in kept)
-    return wanted is None or bool(wanted == kept)
+    return bool(wanted == kept)
+
+
+def record(run: Run) -> dict[str, Any]:
+    r"""The record of the evaluation on the test set with the most data, then the most particles.
+
+    It is the one that :meth:`ppl_vae.run.Run.evidence_per_datum` has the numbers of.
+
+    Raises:
+        ValueError: If the run was not evaluated on the test set.
+    """
+    found = [r for r in run.evidence if r["split"] == "test"]
+    if not found:
+        raise ValueError(f"The run {run.dir} was not evaluated on the test set.")
+
+    return max(found, key=lambda r: (r["n"], r["particles"]))
+
+
+def records(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    r"""The records of runs that stand side by side.
+
+    Raises:
+        ValueError: If a run was not evaluated, or not with as many data or particles as others.
+    """
+    found = {run.dir: record(run) for run in runs}
+    sizes = {(r["n"], r["particles"]): folder for folder, r in found.items()}
+
+    if len(sizes) > 1:
+        which = " and ".join(f"{n} data, {K} particles ({at})" for (n, K), at in sizes.items())
+        raise ValueError(f"Runs were evaluated differently: {which}; evaluate all of them alike.")
+    return list(found.values())
 
 
 def evidence(runs: list[Run]) -> np.ndarray:
     r"""log p(x) of each test datum, with shape ``(seeds, n)``.
 
     Raises:
-        ValueError: If a run was not evaluated on the test set.
+        ValueError: If a run was not evaluated on the test set, or not as the others were.
     """
+    records(runs)
     found = []
     for run in runs:
         arrays = run.evidence_per_datum("test")
@@ -79,6 +124,12 @@ def evidence(runs: list[Run]) -> np.ndarray:
             raise ValueError(f"The run {run.dir} has no evidence for each datum.")
         found.append(arrays["log_evidence"])
     return np.stack(found)
+
+
+def elbo(runs: list[Run]) -> float:
+    r"""The mean ELBO of the test set over runs."""
+    found = records(runs)
+    return float(sum(r["elbo"] for r in found) / len(found))
 
 
 def told(values: np.ndarray) -> str:
@@ -99,7 +150,7 @@ def seconds(runs: list[Run]) -> tuple[str, str]:
     r"""The mean seconds of training, and of the evaluation."""
     spent = (
         [run.provenance["seconds"] for run in runs],
-        [run.evidence[0]["seconds"] for run in runs],
+        [r["seconds"] for r in records(runs)],
     )
     first, second = (f"{sum(part) / len(part):.0f} s" for part in spent)
     return first, second
@@ -110,7 +161,12 @@ r"""Runs of several seeds by their name; none of those that did not stay finite.
 
 
 def table(groups: Groups, baseline: list[Run]) -> str:
-    r"""A row for each group, best first, and what it gains on the baseline, seed by seed."""
+    r"""A row for each group, best first, and what it gains on the baseline, seed by seed.
+
+    Raises:
+        ValueError: If runs were not all evaluated with as many data and particles.
+    """
+    records(run for runs in (*groups.values(), baseline) for run in runs)
     heads = ("", "log p(x)", "- baseline", "ELBO", "training", "evaluation")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
 
@@ -119,8 +175,7 @@ def table(groups: Groups, baseline: list[Run]) -> str:
         if runs:
             values = evidence(runs)
             gained = "" if runs is baseline else told(values - evidence(baseline))
-            elbo = sum(run.evidence[0]["elbo"] for run in runs) / len(runs)
-            cells = [name, told(values), gained, f"{elbo:.2f}", *seconds(runs)]
+            cells = [name, told(values), gained, f"{elbo(runs):.2f}", *seconds(runs)]
         lines.append(f"| {' | '.join(cells)} |")
 
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.page import Part
-from ppl_vae.experiments.benchmarks.paired import evidence, made, seconds, told
+from ppl_vae.experiments.benchmarks.paired import evidence, made, records, seconds, told
 from ppl_vae.run import Run
 
 NETWORKS = (
@@ -33,7 +33,7 @@ HEADS = ("d", "normal", "sphere", "sphere - normal", "training", "evaluation")
 
 def main() -> None:
     parser = ArgumentParser(description="Compares spherical and normal latent variables on MNIST.")
-    parser.add_argument("--root", required=True, help="the folder of the .amat files")
+    parser.add_argument("--root", required=True, help="the folder of MNIST, or its parent")
     parser.add_argument("--out", type=Path, default=Path("runs/spheres"), help="a folder")
     parser.add_argument("--dims", type=int, nargs="+", default=[5, 10, 20, 40])
     parser.add_argument("--seeds", type=int, default=3, help="the number of runs of each")
@@ -59,8 +59,9 @@ def main() -> None:
                 folder = given.out / f"{kind}-{d}" / f"seed-{seed}"
                 whole = f"{options} {training} --seed {seed}"
                 runs[kind].append(made("mnist", whole, folder, given.particles))
-        normal, sphere = evidence(runs["normal"]), evidence(runs["sphere"])
         every = [run for both in runs.values() for run in both]
+        records(every)
+        normal, sphere = evidence(runs["normal"]), evidence(runs["sphere"])
         row = (str(d), told(normal), told(sphere), told(sphere - normal), *seconds(every))
         lines.append(f"| {' | '.join(row)} |")
         console.print(lines[-1], markup=False, highlight=False)

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from ppl_vae.experiments.benchmarks.machine import describe
 from ppl_vae.experiments.benchmarks.page import Part
-from ppl_vae.experiments.benchmarks.paired import evidence, made, seconds, told
+from ppl_vae.experiments.benchmarks.paired import elbo, evidence, made, records, seconds, told
 from ppl_vae.run import Run
 
 OBJECTIVES = {
@@ -34,7 +34,7 @@ HEADS = ("objective", "log p(x)", "- ELBO", "bound", "training", "evaluation", "
 
 def parse() -> Namespace:
     parser = ArgumentParser(description="Compares the bounds that train a VAE of MNIST.")
-    parser.add_argument("--root", required=True, help="the folder of the .amat files")
+    parser.add_argument("--root", required=True, help="the folder of MNIST, or its parent")
     parser.add_argument("--out", type=Path, default=Path("runs/tightness"), help="a folder")
     parser.add_argument("--seeds", type=int, default=3, help="the number of runs of each")
     parser.add_argument("--epochs", type=int, default=20, help="the number of epochs of each")
@@ -65,14 +65,21 @@ def main() -> None:
     given = parse()
     part = None if given.write is None else Part(given.write, "tightness")
     runs = runs_of(given)
+    records(run for each in runs.values() for run in each)
     plain = evidence(runs["ELBO"])
     lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
 
     for name, (_, published) in OBJECTIVES.items():
         values = evidence(runs[name])
-        elbo = sum(run.evidence[0]["elbo"] for run in runs[name]) / given.seeds
         gained = "" if name == "ELBO" else told(values - plain)
-        row = (name, told(values), gained, f"{elbo:.2f}", *seconds(runs[name]), published)
+        row = (
+            name,
+            told(values),
+            gained,
+            f"{elbo(runs[name]):.2f}",
+            *seconds(runs[name]),
+            published,
+        )
         lines.append(f"| {' | '.join(row)} |")
 
     Console().print("\n".join(lines), markup=False, highlight=False)

@@ -11,6 +11,9 @@ from ..run import Run
 
 __all__ = ["configuration", "runs_in", "tell_apart", "variant"]
 
+ASIDE = "device", "compile", "signal"
+r"""Options that change no result, but for rounding."""
+
 
 def runs_in(folders: Sequence[str | Path]) -> dict[Path, Run]:
     r"""The runs by their places, each of them once.
@@ -25,10 +28,14 @@ def runs_in(folders: Sequence[str | Path]) -> dict[Path, Run]:
 
 
 def configuration(run: Run) -> str:
-    r"""What runs that differ in the seed alone have in common."""
+    r"""What runs that differ in the seed alone have in common.
+
+    Nor do the device and how steps are taken tell configurations apart, which change a result by
+    rounding alone, nor what is logged beside: the signal of the gradient.
+    """
     config = json.loads(json.dumps(run.config))
     config.pop("seed")
-    for name in ("seed", "device"):
+    for name in ("seed", *ASIDE):
         config["options"].pop(name, None)
 
     before = _lineage(run.provenance.get("parent"))
@@ -75,5 +82,5 @@ def _lineage(parent: dict[str, Any] | None) -> Any:
     if parent is None:
         return None
 
-    training = {k: v for k, v in (parent["training"] or {}).items() if k != "compile"}
+    training = {k: v for k, v in (parent["training"] or {}).items() if k not in ASIDE}
     return [parent["objective"], training, _lineage(parent["parent"])]

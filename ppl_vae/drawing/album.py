@@ -43,6 +43,13 @@ READING = {
     ),
 }
 
+UNBOUNDED = (
+    "No bound of log p(x) is known: the loss is the objective's own, and does not compare with "
+    "that of another. It should settle, and the reconstruction, where it is drawn, rise. Where "
+    "validation gets worse while training still gets better, the model overfits."
+)
+r"""How to read learning curves without a bound."""
+
 
 def album(figures: Mapping[str, Any], heading: str) -> Iterable[Html]:
     r"""Known figures in their order, then the others.
@@ -55,6 +62,8 @@ def album(figures: Mapping[str, Any], heading: str) -> Iterable[Html]:
 
     for name in sorted(figures, key=lambda name: order.get(_kind(name), len(order))):
         title, note = READING.get(_kind(name), (name.replace("_", " "), ""))
+        if _kind(name) == "learning_curves" and not _bounded(figures[name]):
+            note = UNBOUNDED
         yield element(heading, title)
         if note:
             yield element("p", note)
@@ -63,3 +72,7 @@ def album(figures: Mapping[str, Any], heading: str) -> Iterable[Html]:
 
 def _kind(name: str) -> str:
     return next((kind for kind in READING if name.startswith(kind)), name)
+
+
+def _bounded(figure: Any) -> bool:
+    return bool({"bound", "ELBO"} & {axes.get_title() for axes in figure.axes})

@@ -27,8 +27,8 @@ Curves = Mapping[str, np.ndarray]
 def learning_curves(history: Sequence[Row], *, dpi: float = 100) -> Figure:
     r"""ELBO, reconstruction and KL by epoch, of training and validation.
 
-    Where an objective tells nothing but its loss, that is drawn alone. The frame leaves out first
-    epochs that would flatten the rest, and says so.
+    Where an objective has no bound to tell, its loss stands in place of one. The frame leaves out
+    first epochs that would flatten the rest, and says so.
 
     Example:
         >>> rows = [{"epoch": i, "train_elbo": -30.0 - 9 / i} for i in range(1, 9)]
@@ -43,8 +43,8 @@ def learning_curves(history: Sequence[Row], *, dpi: float = 100) -> Figure:
         ValueError: If no row has a finite loss.
     """
     panels = {term: _curves(history, term) for term in TERMS}
-    if not any(panels.values()):
-        panels = {"loss": _curves(history, "loss")}
+    if not panels["bound"] and not panels["elbo"]:
+        panels = {"loss": _curves(history, "loss"), **panels}
     panels = {term: curves for term, curves in panels.items() if curves}
     if not panels:
         raise ValueError("There are no learning curves to draw: no row has a finite loss.")

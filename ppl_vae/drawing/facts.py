@@ -13,7 +13,7 @@ __all__ = ["describe", "facts", "made_by"]
 Options = Mapping[str, Any]
 TRAINING = (
     *("epochs", "batch_size", "optimizer", "scheduler", "warmup", "patience", "clip"),
-    *("compile", "precision"),
+    *("signal", "compile", "precision"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -16,7 +17,7 @@ BOUNDS = "bound", "elbo"
 TERMS = {"bound": "bound", "elbo": "ELBO", "reconstruction": "reconstruction"}
 
 Run = dict[str, np.ndarray]
-r"""Of one run, ``epoch``, ``seconds`` and ``value``, each of all its epochs."""
+r"""Of one run, ``epoch``, ``seconds`` and ``value``, each of all epochs with a finite value."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,25 @@ class Line:
         return self.group.get("ranked")
 
     @property
+    def seeds(self) -> str:
+        r"""The number of its runs in words; of how many, where others lack the term."""
+        count, total = len(self.runs), len(self.group["histories"])
+        return f"{count} of {total}" if count < total else str(total)
+
+    @property
     def end(self) -> float:
         r"""The last value of the mean over runs."""
         return float(self.mean("epoch")[1][-1])
 
     def mean(self, abscissa: str) -> tuple[np.ndarray, np.ndarray]:
-        r"""The means over runs, of what lies below and of the value, as far as all runs went."""
-        n = min(len(run["value"]) for run in self.runs)
-        x, y = (np.mean([run[k][:n] for run in self.runs], 0) for k in (abscissa, "value"))
-        known = np.isfinite(x) & np.isfinite(y)
+        r"""The means over runs, of what lies below and of the value, at the epochs of all runs."""
+        shared = reduce(np.intersect1d, (run["epoch"] for run in self.runs))
+        rows = [np.searchsorted(run["epoch"], shared) for run in self.runs]
+        x, y = (
+            np.mean([run[key][i] for run, i in zip(self.runs, rows, strict=True)], 0)
+            for key in (abscissa, "value")
+        )
+        known = np.isfinite(x)
         return x[known], y[known]
 
 
@@ -78,7 +89,7 @@ def _run(history: Sequence[Row], name: str) -> Run:
         "seconds": column(history, "seconds").cumsum(),
         "value": column(history, name),
     }
-    known = np.isfinite(run["value"])
+    known = np.isfinite(run["value"]) & np.isfinite(run["epoch"])
     return {key: values[known] for key, values in run.items()}
 
 

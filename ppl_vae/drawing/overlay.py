@@ -30,11 +30,12 @@ def overlaid_curves(
 ) -> Figure:
     r"""The bound by epoch, and by seconds of training, with a line for each group of runs.
 
-    A line is the mean over the runs of a group, as far as all of them went; each run is a thin
-    line. Its values are those of the validation data, or of training where there are none: the
-    objective's own bound where it logs one, else the true ELBO. Labels say which, wherever lines
-    differ in it. Runs that logged neither are left out, and named; where that is all of them, the
-    reconstruction is drawn. The frame is that of the end of training, and what is outside is told.
+    A line is the mean over the runs of a group, at the epochs that all of them have; each run is a
+    thin line. The legend says of how many seeds it is, where others lack what is drawn. Values are
+    those of the validation data, or of training where there are none: the objective's own bound
+    where it logs one, else the true ELBO. Labels say which, wherever lines differ in it. Runs that
+    logged neither are left out, and named; where that is all of them, the reconstruction is drawn.
+    The frame is that of the end of training, and what is outside is told.
 
     Example:
         >>> rows = [{"epoch": i, "seconds": 2.0, "validation_elbo": -9 - 1 / i} for i in (1, 2, 3)]
@@ -129,7 +130,8 @@ def _label(line: Line, lines: Sequence[Line], low: float) -> str:
     if line.end < low:
         notes.append(f"off scale, ends at {line.end:.1f}")
 
-    count = f", {len(line.runs)}\N{NO-BREAK SPACE}seeds" if len(line.runs) > 1 else ""
+    several = len(line.group["histories"]) > 1
+    count = f", {line.seeds}\N{NO-BREAK SPACE}seeds" if several else ""
     name = textwrap.shorten(line.name, 80, placeholder=" ...")
     # Legends leave out what begins with an underscore.
     before = " " * name.startswith("_")

@@ -2,14 +2,16 @@ r"""How much of a stochastic gradient is signal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..modules import modules_of, preserving
 from ..weights import Batch, Program
-from ..weights.traces import by_name
+from ..weights.traces import arguments
 
 __all__ = ["signal_to_noise"]
 
@@ -29,8 +31,9 @@ def signal_to_noise(
         \frac{| \mathbb{E}[g_i] |}{\sqrt{\operatorname{Var}[g_i]}}
 
     over the :math:`P` elements of the gradient that have a variance, for the parameters of the
-    model and those of the guide, of the draws of a fixed batch. With few draws it is no smaller
-    than noise alone makes it: :math:`\sqrt{2 / (\pi R)}` for :math:`R` draws.
+    model and those of the guide, of the draws of a fixed batch. Where an objective has several
+    players, each program's gradient is that of the loss which its player follows. With few draws
+    it is no smaller than noise alone makes it: :math:`\sqrt{2 / (\pi R)}` for :math:`R` draws.
 
     No parameter, buffer or random state changes.
 
@@ -71,34 +74,56 @@ def signal_to_noise(
         raise ValueError(f"A variance takes two draws or more, got {draws}.")
 
     groups = _parameters(model, guide)
-    every = [p for group in groups.values() for p in group]
-    if not every:
-        raise ValueError("The programs are no modules with parameters that require a gradient.")
+    if not any(groups.values()):
+        raise ValueError(
+            "A signal is that of the parameters of modules, and the programs hold none that "
+            "require a gradient."
+        )
 
-    kwargs = by_name(model, batch)
-    moments = [(torch.zeros_like(p).double(), torch.zeros_like(p).double()) for p in every]
+    found: dict[str, Tensor] = {}
 
     with preserving(model, guide, objective):
-        torch.manual_seed(seed)
-        for i in range(draws):
-            loss = objective.differentiable_loss(model, guide, **kwargs)
-            for g, (mean, squares) in zip(_gradient(loss, every), moments, strict=True):
-                # Welford's sums, which do not cancel.
-                away = g - mean
-                mean += away / (i + 1)
-                squares += away * (g - mean)
+        for player in objective.players():
+            # What a player before it holds is not its own.
+            own = {name: groups[name] for name in groups if name in player.trains}
+            own = {name: held for name, held in own.items() if held and name not in found}
+            if own:
+                torch.manual_seed(seed)
+                loss = partial(_loss, player, model, guide, batch)
+                found |= _ratios(loss, own, draws)
 
-    found = {
+    return {name: float(ratio.mean()) for name, ratio in found.items() if len(ratio)}
+
+
+def _loss(player: Any, model: Program, guide: Program, batch: Batch) -> Tensor:
+    args, kwargs = arguments(batch)
+    loss: Tensor = player.estimate(model, guide, *args, **kwargs).loss
+    return loss
+
+
+def _ratios(
+    loss: Callable[[], Tensor], groups: Mapping[str, list[nn.Parameter]], draws: int
+) -> dict[str, Tensor]:
+    every = [p for group in groups.values() for p in group]
+    moments = [(torch.zeros_like(p).double(), torch.zeros_like(p).double()) for p in every]
+
+    for i in range(draws):
+        for g, (mean, squares) in zip(_gradient(loss(), every), moments, strict=True):
+            # Welford's sums, which do not cancel.
+            away = g - mean
+            mean += away / (i + 1)
+            squares += away * (g - mean)
+
+    ratios = {
         id(p): _ratio(mean, squares / (draws - 1), draws * torch.finfo(p.dtype).eps)
         for p, (mean, squares) in zip(every, moments, strict=True)
     }
-    ratios = {role: torch.cat([found[id(p)] for p in g]) for role, g in groups.items() if g}
-    return {role: float(ratio.mean()) for role, ratio in ratios.items() if len(ratio)}
+    return {name: torch.cat([ratios[id(p)] for p in group]) for name, group in groups.items()}
 
 
-def _parameters(model: Program, guide: Program) -> dict[str, list[torch.nn.Parameter]]:
+def _parameters(model: Program, guide: Program) -> dict[str, list[nn.Parameter]]:
     known: set[int] = set()
-    groups: dict[str, list[torch.nn.Parameter]] = {}
+    groups: dict[str, list[nn.Parameter]] = {}
 
     for role, program in (("model", model), ("guide", guide)):
         found = [p for m in modules_of(program) for p in m.parameters() if p.requires_grad]
@@ -108,7 +133,7 @@ def _parameters(model: Program, guide: Program) -> dict[str, list[torch.nn.Param
     return groups
 
 
-def _gradient(loss: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor]:
+def _gradient(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 

@@ -2,6 +2,8 @@ r"""The family of points."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from ..distributions import Implicit
@@ -31,6 +33,9 @@ class Delta(Family):
     Raises:
         ValueError: If a size in ``event_shape`` is not positive.
     """
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__(event_shape)
 
     def forward(self, h: Tensor) -> Implicit:
         (z,) = self.unbind(h)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
 from ..objectives import PyroObjective
 from ..objectives.base import Objective
 
 if TYPE_CHECKING:
     from .training import Training
 
-__all__ = ["check_settings"]
+__all__ = ["check_schedulers", "check_settings"]
 
 
 def check_settings(training: Training, warmup: int) -> None:
@@ -38,6 +40,19 @@ def check_settings(training: Training, warmup: int) -> None:
         raise ValueError(
             "Early stopping needs a positive patience and a validation set; "
             f"got patience={training.patience} and {training.data.counts}."
+        )
+
+
+def check_schedulers(training: Training) -> None:
+    r"""Raises a ValueError if a scheduler waits for what an objective does not tell."""
+    objective = training.svi.objective
+    plateau = any(isinstance(s, ReduceLROnPlateau) for s in training.schedulers)
+
+    if plateau and objective.judged_by == "last":
+        raise ValueError(
+            f"{type(objective).__name__} has no number to wait on a plateau of: its losses in two "
+            "epochs are not of one objective; take a scheduler of epochs, such as "
+            "CosineAnnealingLR."
         )
 
 

@@ -21,7 +21,7 @@ from ..svi import SVI
 from .feed import chunks, place
 from .row import Row, add, criterion, judged
 from .seeds import get_states, mix, set_states
-from .settings import check_settings
+from .settings import check_schedulers, check_settings
 from .validation import PIECE, validate
 
 __all__ = ["Interrupted", "Training"]
@@ -122,7 +122,10 @@ class Training:
                 svi.prepare(**self._batch(torch.arange(min(batch_size, self.size))))
         players = svi.players if scheduler is not None else []
         self.schedulers = [scheduler(player.optimizer) for player in players]  # type: ignore[misc]
+        check_schedulers(self)
         self.check_data()
+        if signal:
+            self._signal(2)  # refused now, not after an epoch
 
     @property
     def steps_per_epoch(self) -> int:
@@ -247,13 +250,13 @@ class Training:
             row |= {f"validation_{name}": value for name, value in means.items()}
 
         if self.signal:
-            row |= self._signal()
+            row |= self._signal(self.signal)
 
         objective = self.svi.objective
         row |= criterion(row, objective.judged_by, bool(objective.schedules))
         return {**row, "seconds": self.elapsed + time.perf_counter() - start}
 
-    def _signal(self) -> Row:
+    def _signal(self, draws: int) -> Row:
         svi = self.svi
 
         with preserving(svi.model, svi.guide):
@@ -261,7 +264,7 @@ class Training:
             batch = self._batch(torch.arange(self.batch_size))
 
         found = signal_to_noise(
-            svi.objective, svi.model, svi.guide, batch, self.signal, seed=mix(self.seed, -3)
+            svi.objective, svi.model, svi.guide, batch, draws, seed=mix(self.seed, -3)
         )
         return {f"signal_{role}": ratio for role, ratio in found.items()}
 

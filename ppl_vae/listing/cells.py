@@ -43,8 +43,9 @@ PAIRS = (
     ("posterior", "guide"),
     ("prior", "guide"),
     ("guide", "objective"),
+    ("likelihood", "objective"),
 )
-r"""The pairs that may refuse each other; a likelihood goes with all, if it fits the data."""
+r"""The pairs that may refuse each other; a likelihood goes with all others, if it fits the data."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def suited(parts: Mapping[str, Any]) -> dict[str, Any]:
     r"""Adds a prior, a posterior and, if that has no density, an objective that parts go with."""
     parts = dict(parts)
 
-    if "objective" in parts and not {"prior", "posterior"} & set(parts):
-        parts["posterior"] = fitting_posterior(objective=parts["objective"])
+    if "objective" in parts and "posterior" not in parts:
+        known = {role: parts[role] for role in ("prior", "objective") if role in parts}
+        parts["posterior"] = fitting_posterior(**known)
     if "posterior" in parts and not scored(parts["posterior"]):
         parts = {"prior": StandardNormal, "objective": fitting_objective(), **parts}
     if "posterior" in parts and "prior" not in parts:
@@ -112,7 +114,7 @@ def fitting_objective() -> Callable[[], Objective]:
 
 @cache
 def fitting_posterior(**part: Any) -> Callable[[Sequence[int]], Family]:
-    r"""The first posterior that a prior, or an objective, goes with."""
+    r"""The first posterior that a prior, an objective, or both, go with."""
     known = [Normal, *listed("families").values()]
     legal = (q for q in known if verdict_of(**suited({**part, "posterior": q})).legal)
     return next(legal, Normal)

@@ -7,7 +7,6 @@ from .beta import Beta
 from .beta_tc import BetaTC
 from .capacity import Capacity
 from .ciwae import CIWAE
-from .cross_entropy import CrossEntropy
 from .cubo import CUBO
 from .dip import DIP
 from .dreg import DReG
@@ -57,7 +56,6 @@ __all__ = [
     "Beta",
     "BetaTC",
     "Capacity",
-    "CrossEntropy",
     "CyclicalWarmup",
     "DReG",
     "EnumELBO",

@@ -14,7 +14,8 @@ from ..weights import Weights
 from ..weights.supports import kind_of
 from .adversarial import Adversarial, Pair
 from .base import with_gradient
-from .critic import codes_of, joined, rows_of
+from .critic import codes_of, joined
+from .rows import rows_of
 from .schedule import Schedule
 
 __all__ = ["AVB"]

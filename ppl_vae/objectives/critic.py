@@ -30,9 +30,9 @@ __all__ = [
     "accuracy",
     "codes_of",
     "draw_codes",
+    "hidden_layers",
     "joined",
     "logistic",
-    "rows_of",
     "score_codes",
 ]
 
@@ -60,11 +60,13 @@ class Critic(nn.Module):
         if any(width < 1 for width in hidden):
             raise ValueError(f"The hidden layers of a critic need positive sizes, got {hidden}.")
 
-        layers: list[nn.Module] = []
-        for width in hidden:
-            layers += [nn.LazyLinear(width), nn.SiLU()]
-        self.net = nn.Sequential(*layers)
+        self.net = hidden_layers(hidden)
         self.head = nn.LazyLinear(1)
+
+    @property
+    def sized(self) -> bool:
+        r"""Whether it has seen its first batch."""
+        return not nn.parameter.is_lazy(self.head.weight)
 
     def forward(self, u: Tensor) -> Tensor:
         r"""
@@ -74,12 +76,17 @@ class Critic(nn.Module):
         Returns:
             The logits, with shape ``(*)``.
         """
-        if nn.parameter.is_lazy(self.head.weight):
+        if not self.sized:
             self.to(u.device)  # once sized, layers stay where they are
 
         logit: Tensor = self.head(self.net(u.to(self.head.bias.dtype))).squeeze(-1)
         # Under autocast networks compute in bfloat16; losses need more.
         return logit.to(u.dtype)
+
+
+def hidden_layers(hidden: Sequence[int]) -> nn.Sequential:
+    r"""The hidden layers of a perceptron, which are sized, and drawn, with the first batch."""
+    return nn.Sequential(*(part for n in hidden for part in (nn.LazyLinear(n), nn.SiLU())))
 
 
 def logistic(q: Tensor, p: Tensor) -> Tensor:
@@ -168,32 +175,3 @@ def score_codes(
 
     log_p = [found[name][0].log_prob(found[name][1]) for name in values]
     return torch.stack([t.reshape(particles, -1) for t in log_p]).sum(0)
-
-
-def rows_of(batch: Arguments, like: Tensor) -> Tensor:
-    r"""The rows of a batch as vectors that a network takes.
-
-    Numbers are brought into the range of a layer by the inverse hyperbolic sine, pictures of 256
-    levels and counts too; missing entries are zero.
-
-    Arguments:
-        batch: What programs are called with.
-        like: A tensor with shape ``(K, n, *)``, whose dtype the rows take.
-
-    Returns:
-        A tensor with shape ``(n, m)``.
-
-    Raises:
-        ValueError: If no tensor of the batch has as many rows as there are data.
-    """
-    n = like.shape[1]
-    given = [*batch.args, *(t for name, t in batch.kwargs.items() if name != "index")]
-    rows = [t for t in given if isinstance(t, Tensor) and t.ndim and len(t) == n]
-    flat = [t.to(like.dtype).nan_to_num().reshape(n, -1) for t in rows]
-    if not flat:
-        raise ValueError(
-            f"No tensor that the programs are called with has {n} rows, one for each datum of the "
-            "batch, so that the critic would not see the data; hand the minibatch to the programs."
-        )
-
-    return torch.cat(flat, 1).asinh()

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from .critic import Critic, hidden_layers
+from .rows import flattened
+
 __all__ = ["Discriminator"]
 
 
@@ -14,6 +17,8 @@ class Discriminator(nn.Module):
     r"""A logit that is high for data, and the features that it is told by.
 
     Its layers are sized, and drawn, with the first batch: the seed of a training is set by then.
+    So are the units in which it sees each site, the root mean square of these data; one, where
+    they are zero.
 
     Example:
         >>> features, logits = Discriminator([16, 8])({"x": torch.zeros(5, 2, 2)})
@@ -31,6 +36,8 @@ class Discriminator(nn.Module):
         ValueError: If there is no hidden layer, a width is not positive, or there is no such layer.
     """
 
+    units: Tensor
+
     def __init__(
         self, hidden: Sequence[int], layer: int = 1, features: nn.Module | None = None
     ) -> None:
@@ -42,32 +49,34 @@ class Discriminator(nn.Module):
                 f"features, got hidden={list(hidden)} and layer={layer}."
             )
 
-        layers = [part for n in hidden for part in (nn.LazyLinear(n), nn.SiLU())]
-        split = 0 if features is not None else 2 * layer
+        split = 0 if features is not None else layer
         self.given = features
-        self.low = nn.Sequential(*layers[:split])
-        self.high = nn.Sequential(*layers[split:], nn.LazyLinear(1))
+        self.low = hidden_layers(hidden[:split])
+        self.high = Critic(hidden[split:])
+        self.register_buffer("units", torch.ones(1))
 
     def forward(self, data: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         r"""
         Arguments:
-            data: The data by site, each with shape ``(n, *x_shape)``.
+            data: The data by site, each with shape ``(n, *x_shape)``; those of the first call are
+                real, not made.
 
         Returns:
             The features, with shape ``(n, F)``, and the logits, with shape ``(n,)``.
         """
         first = next(iter(data.values()))
-        last: nn.Linear = self.high[-1]  # type: ignore[assignment]
-        if nn.parameter.is_lazy(last.weight):
+        if not self.high.sized:
             self.to(first.device)  # once sized, layers stay where they are
+            self.units = torch.stack([_unit(t).to(self.units) for t in data.values()])
 
-        dtype = last.weight.dtype
-        if self.given is None:
-            x = torch.cat([t.reshape(len(t), -1).to(dtype) for t in data.values()], 1).asinh()
-            features = self.low(x)
-        else:
-            features = self.given(first.to(dtype)).flatten(1)
-
-        logits = self.high(features).squeeze(-1)
+        dtype = self.high.head.weight.dtype
+        seen = [(t / u).to(dtype) for t, u in zip(data.values(), self.units, strict=True)]
+        features = self.low(flattened(seen, dtype)) if self.given is None else self.given(seen[0])
         # Under autocast networks compute in bfloat16; losses need more.
-        return features.to(first.dtype), logits.to(first.dtype)
+        features = features.flatten(1).to(first.dtype)
+        return features, self.high(features)
+
+
+def _unit(t: Tensor) -> Tensor:
+    unit = t.detach().square().mean().sqrt()
+    return torch.where(unit > 0, unit, 1.0)

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
+import torch
+from pyro.distributions import MaskedDistribution
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..weights import Arguments, Program, distributions
-from ..weights.traces import by_name
+from ..weights import Arguments, Program, Weights, distributions
+from ..weights.traces import Detached, by_name
 
-__all__ = ["means_of", "prior_laws"]
+__all__ = ["check_unmasked", "means_of", "prior_laws"]
 
 
 def means_of(objective: str, laws: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -45,6 +47,30 @@ def means_of(objective: str, laws: Mapping[str, Any]) -> dict[str, Tensor]:
     return means
 
 
+def check_unmasked(objective: str, weights: Weights) -> None:
+    r"""Raises a ValueError if an observed site is masked: means of the likelihood know no mask.
+
+    It is looked at while Pyro's validation is on.
+    """
+    if not is_validation_enabled():
+        return
+
+    for name, site in weights.observed.items():
+        masks = [site.mask, *_masks(site.law)]
+        if not all(mask is None or bool(torch.as_tensor(mask).all()) for mask in masks):
+            raise ValueError(
+                f"{objective} takes the mean of the likelihood for all data, and observed site "
+                f"{name!r} is masked; leave masked data out of the batch, or take the likelihood "
+                "Masked, for which NaN is a missing entry."
+            )
+
+
+def _masks(law: Any) -> list[Any]:
+    # Those of `law.mask(...)`.
+    own = [law._mask] if isinstance(law, MaskedDistribution) else []
+    return own + (_masks(law.base_dist) if hasattr(law, "base_dist") else [])
+
+
 def _kind(law: Any) -> str:
     while isinstance(law, Independent):
         law = law.base_dist
@@ -55,7 +81,9 @@ def _kind(law: Any) -> str:
 def prior_laws(
     objective: str, model: Program, batch: Arguments, n: int, sites: Sequence[str]
 ) -> dict[str, Any]:
-    r"""The distributions of sites at draws of the prior, with the gradient in its parameters.
+    r"""The distributions of sites at draws of the prior, which are held fixed.
+
+    Gradients flow to the parameters of the likelihood, and to none of the prior.
 
     Arguments:
         objective: The name of the objective that needs them.
@@ -77,7 +105,8 @@ def prior_laws(
         )
 
     kept = {name: value for name, value in given.items() if name not in sites}
-    drawn = distributions(model, {"n": n, **kept})
+    with Detached():
+        drawn = distributions(model, {"n": n, **kept})
 
     for name in sites:
         if drawn[name][2]:

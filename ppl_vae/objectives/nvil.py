@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..weights import Program, Weights
+from ..weights import Arguments, Program, Weights
 from .base import Estimate, Objective, with_gradient
+from .rows import flattened, rows_in
 from .schedule import Schedule
 
 __all__ = ["NVIL"]
@@ -105,12 +106,9 @@ class NVIL(Objective):
         return -weights.scale * with_gradient(log_w.mean(0).sum(), total)
 
     def _predict(self, args: Any, kwargs: Any, weights: Weights) -> Tensor:
-        given = [*args, *(t for name, t in kwargs.items() if name != "index")]
-        rows = [t for t in given if isinstance(t, Tensor) and t.ndim and len(t) == weights.n]
-        flat = [t.to(self.mean.dtype).nan_to_num().reshape(weights.n, -1) for t in rows]
-        x = torch.cat(flat, 1) if flat else self.mean.new_zeros(weights.n, 1)
-        # Counts and pictures of 256 levels are brought into the range of the layer.
-        predicted: Tensor = self.baseline(x.asinh()).squeeze(-1)
+        n, dtype = weights.n, self.mean.dtype
+        rows = rows_in(Arguments(args, kwargs), n, dtype) or [self.mean.new_zeros(n, 1)]
+        predicted: Tensor = self.baseline(flattened(rows, dtype)).squeeze(-1)
         return predicted
 
     def _follow(self, signal: Tensor) -> None:

@@ -2,6 +2,7 @@ r"""The regularized auto-encoder."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from ..weights import Program, Site, Weights
 from ..weights.checks import kind_name
 from .aggregate import check_plain
 from .base import Estimate, Objective
-from .decoder import Decoder
-from .slope import Slope
+from .jacobian_penalty import JacobianPenalty
+from .likelihood_parameters import LikelihoodParameters
 
 __all__ = ["RAE"]
 
@@ -38,9 +39,9 @@ class RAE(Objective):
     The gradient penalty is estimated without bias, by one random projection of the mean: the
     square of :math:`v^\top \partial \mathbb{E}[x \mid z] / \partial z` for signs :math:`v`. It
     asks for a likelihood with a mean, and for networks that are differentiable twice. That of
-    l2 is over all parameters that :math:`\log p(x \mid z)` depends on at given codes, biases and
-    a shared scale too: those of the decoder, not of the prior or the guide. For spectral
-    normalization, the third penalty of the paper, take the network ``spectral`` and the
+    l2 is over all parameters that :math:`\log p(x \mid z)` depends on at given codes, biases, a
+    shared scale and frozen ones too: those of the decoder, not of the prior or the guide. For
+    spectral normalization, the third penalty of the paper, take the network ``spectral`` and the
     regularizer ``"none"``.
 
     The guide draws points: the posterior Delta. There are no weights and no :math:`\log p(x)`, and
@@ -73,7 +74,8 @@ class RAE(Objective):
     Raises:
         ValueError: If the regularizer is unknown, a weight is negative, the guide draws a site
             that has a density or noise, a site is masked, or lies outside of the plate of the
-            data or in one within it, the likelihood has no mean, or no parameters for l2.
+            data or in one within it, the likelihood has no mean or an observed site is masked
+            for the gradient penalty, or there are no parameters for l2.
     """
 
     bound = "none"
@@ -100,7 +102,7 @@ class RAE(Objective):
         self.code_weight = code_weight
         self.regularizer = regularizer
         self.weight = weight
-        self._decoder = Decoder()
+        self._decoder = LikelihoodParameters()
 
     def estimate(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Estimate:
         weights, penalty = self._drawn(model, guide, *args, **kwargs)
@@ -119,20 +121,20 @@ class RAE(Objective):
             return weights, weights.n * self._squares(*programs, **kwargs) / 2
 
         training = torch.is_grad_enabled()
-        # The slope is a gradient itself.
+        # The penalty is of a gradient itself.
         with torch.enable_grad():
-            with Slope("RAE") as slope:
+            with JacobianPenalty("RAE") as jacobian:
                 weights = _checked(self.weights(*programs, **kwargs))
-            return weights, slope.penalty(weights, differentiable=training)
+            return weights, jacobian.penalty(weights, differentiable=training)
 
     def _squares(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         if not self._decoder.of(model):
             # Once for a model, and before anything is captured.
             with preserving(model, guide), torch.enable_grad(), poutine.block():
-                weights = self.weights(model, guide, *args, detached=True, **kwargs)
-                self._decoder = Decoder(model, weights.likelihood.sum())
+                draw = partial(self.weights, model, guide, *args, detached=True, **kwargs)
+                self._decoder = LikelihoodParameters(model, lambda: draw().likelihood.sum())
 
-        found = self._decoder.parameters()
+        found = self._decoder.now()
         if not found:
             raise ValueError(
                 "The regularizer l2 of RAE is of the parameters of the likelihood, and the model "

@@ -3,25 +3,25 @@ r"""The auto-encoder with a learned similarity."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..weights import Arguments, Program, Weights
-from .aggregate import check_plain
-from .base import Estimate, Objective, Role
+from .base import Estimate, Role
 from .discriminator import Discriminator
-from .divergences import check_reparameterized, divergences
-from .means import means_of, prior_laws
+from .divergences import divergences
+from .game import Game
+from .means import check_unmasked, means_of, prior_laws
 
 __all__ = ["VAEGAN"]
 
 Data = Mapping[str, Tensor]
 
 
-class VAEGAN(Objective):
+class VAEGAN(Game):
     r"""A variational auto-encoder that reconstructs what a discriminator sees of the data.
 
     .. math::
@@ -36,10 +36,11 @@ class VAEGAN(Objective):
     per datum. Three players step in turn, each with an optimizer of its own, on draws of their
     own. The features :math:`f` are a hidden layer of the discriminator :math:`D`, so that
     :math:`S` is :math:`- \log \mathcal{N}(f(x) \mid f(\tilde{x}), \sigma^2 I)` but for a constant;
-    it trains no discriminator, and :math:`G` no guide. The divergence moves what the prior has of
-    parameters. The discriminator sees data in units of their root mean square over the batch. It
-    compares them with means of the likelihood, and tells grey from binary at a glance: data
-    should be pictures, or counts of a wide range.
+    it trains no discriminator, and :math:`G` no guide. The divergence alone moves what the prior
+    has of parameters: its draws are held fixed in :math:`G`. The discriminator sees data in units
+    of their root mean square over the first batch, which are kept. It compares them with means of
+    the likelihood, and tells grey from binary at a glance: data should be pictures, or counts of a
+    wide range.
 
     The metrics tell the true ELBO and its terms, but the likelihood is not trained as a density:
     its mean alone is, and :math:`\log p(x)` says little. Besides there are ``similarity``,
@@ -47,8 +48,7 @@ class VAEGAN(Objective):
     half where it cannot tell data from means. It bounds nothing. All sites must be
     reparameterized; the guide needs a density.
 
-    Only :class:`ppl_vae.svi.SVI` trains it. Under :class:`pyro.infer.SVI`, which takes parameters
-    from Pyro's store alone, the discriminator would stay as it was drawn, so that is refused.
+    Only :class:`ppl_vae.svi.SVI` trains it.
 
     Example:
         >>> from ppl_vae.guides import Amortized
@@ -75,14 +75,9 @@ class VAEGAN(Objective):
     Raises:
         ValueError: If ``gamma`` is negative, the scale is not positive, there is no such layer, a
             site is not reparameterized, is masked, or lies outside of the plate of the data or in
-            one within it, the likelihood has no mean, or the model takes no number ``n`` of data
-            to draw.
+            one within it, an observed site is masked, the likelihood has no mean, or the model
+            takes no number ``n`` of data to draw.
     """
-
-    bound = "none"
-    judged_by = "last"
-    reparameterized = True
-    weighted = False
 
     def __init__(
         self,
@@ -146,15 +141,10 @@ class VAEGAN(Objective):
 
     def _drawn(self, *programs: Any, **kwargs: Any) -> tuple[Weights, Data, Data]:
         # The weights, the data, and the means in their place.
-        weights = self.weights(*programs, **kwargs)
-        weights.check_local()
-        check_reparameterized("VAEGAN", weights)
-        for name, site in weights.sites.items():
-            check_plain("VAEGAN", name, site)
-
+        weights = self.codes(*programs, **kwargs)
+        check_unmasked("VAEGAN", weights)
         self._check_rows(weights)
-        laws = {name: law for name, (law, _) in weights.observed.items()}
-        means = means_of("VAEGAN", laws)
+        means = means_of("VAEGAN", {name: site.law for name, site in weights.observed.items()})
         return weights, _seen(weights, {}), _seen(weights, means)
 
     def _imagined(self, model: Program, batch: Arguments, weights: Weights) -> Data:
@@ -165,27 +155,18 @@ class VAEGAN(Objective):
         return (real - fake).square().sum() / (2 * self.scale**2)
 
     def _check_rows(self, weights: Weights) -> None:
-        for name, (law, _) in weights.observed.items():
-            if law.batch_shape != (weights.n,):
+        for name, site in weights.observed.items():
+            shape = tuple(site.law.batch_shape)
+            if shape != (weights.n,):
                 raise ValueError(
                     f"VAEGAN takes one row for each datum, and the batch of site {name!r} has "
-                    f"shape {tuple(law.batch_shape)}; turn inner plates into the event, or take "
-                    "ELBO."
+                    f"shape {shape}; turn inner plates into the event, or take ELBO."
                 )
         if self.discriminator.given is not None and len(weights.observed) > 1:
             raise ValueError(
                 f"The features given to VAEGAN are of one site, and {sorted(weights.observed)} are "
                 "observed; leave them out, or take a model of one observed site."
             )
-
-    def loss_of(self, weights: Weights) -> Tensor:
-        raise NotImplementedError("Its loss needs the discriminator: the weights do not tell it.")
-
-    def loss_and_grads(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ValueError(
-            "VAEGAN has players that pyro.infer.SVI would leave as they were drawn; use "
-            "ppl_vae.svi.SVI, which trains all of them."
-        )
 
     def extra_repr(self) -> str:
         return f"gamma={self.gamma}, scale={self.scale}"
@@ -200,15 +181,12 @@ def _kl(weights: Weights) -> Tensor:
 
 
 def _seen(weights: Weights, made: Data) -> Data:
-    # The data, or what is made in their place, as the discriminator sees them: in units of the
-    # data, and without what is missing in these.
+    # The data, or what is made in their place, without what is missing in the data.
     seen = {}
 
-    for name, (law, x) in weights.observed.items():
+    for name, (law, x, _) in weights.observed.items():
         t = made.get(name, x)
         t = t if t.is_floating_point() else t.to(torch.get_default_dtype())
-        unit = x.to(t.dtype).nan_to_num().square().mean().sqrt().clamp(min=1e-6)
-        t = t.expand(law.batch_shape + law.event_shape)
-        seen[name] = torch.where(x.isnan(), 0.0, t) / unit
+        seen[name] = torch.where(x.isnan(), 0.0, t.expand(law.batch_shape + law.event_shape))
 
     return seen

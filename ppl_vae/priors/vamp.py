@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyro.distributions as dist
+import torch
 from torch import Tensor, nn
 
+from ..distributions import is_implicit
 from ..families.temperature import held
 from .base import Prior
 from .rows import check_posterior, pick_rows
@@ -43,8 +45,8 @@ class Vamp(Prior):
 
     Raises:
         ValueError: If there is no component, if the posterior or the rows do not fit (another
-            shape, parameters per datum, BatchNorm, missing entries), or if the prior is used
-            before :meth:`attach` gave it the posterior.
+            shape, parameters per datum, BatchNorm, missing entries), if the posterior has no
+            density, or if the prior is used before :meth:`attach` gave it the posterior.
     """
 
     low: Tensor
@@ -61,6 +63,7 @@ class Vamp(Prior):
 
     def attach(self, posterior: Any = None, data: Tensor | None = None) -> Prior:
         data = check_posterior(self, posterior, data)
+        _check_density(posterior)
         inputs = pick_rows("Vamp", data, self.components)
         self.posterior = posterior
         self.inputs = nn.Parameter(inputs)
@@ -80,3 +83,16 @@ class Vamp(Prior):
         with held(self.posterior):
             parts = self.posterior(inputs)
         return dist.MixtureSameFamily(dist.Categorical(logits=logits), parts)
+
+
+def _check_density(posterior: Any) -> None:
+    family = posterior.family
+
+    with torch.no_grad(), held(posterior):
+        law = family(torch.zeros(1, *family.param_shape))
+    if is_implicit(law):
+        raise ValueError(
+            f"Vamp mixes densities of the posterior, and {type(family).__name__} has none; take a "
+            "posterior that has one, such as Normal, or a prior that needs none, such as "
+            "GaussianMixture."
+        )

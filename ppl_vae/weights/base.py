@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-__all__ = ["Site", "Weights", "stack"]
+__all__ = ["Observed", "Site", "Weights", "stack"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,17 @@ class Site:
             return self.log_q - self.log_p
 
 
+class Observed(NamedTuple):
+    r"""An observed site of the model."""
+
+    law: Any
+    r"""The distribution."""
+    value: Tensor
+    r"""The data."""
+    mask: Any
+    r"""What ``poutine.mask`` says of its density: a tensor, a bool, or None."""
+
+
 @dataclass(frozen=True)
 class Weights:
     r"""The log densities of :math:`K` draws for each of :math:`n` data, in nats."""
@@ -83,8 +94,8 @@ class Weights:
     r"""The scale :math:`N / n` of a minibatch of :math:`n` among :math:`N` data."""
     sites: Mapping[str, Site] = field(default_factory=dict)
     r"""The latent variables, in the model's order."""
-    observed: Mapping[str, tuple[Any, Tensor]] = field(default_factory=dict)
-    r"""The distribution and the data of each observed site; of the first run, if it was looped."""
+    observed: Mapping[str, Observed] = field(default_factory=dict)
+    r"""The observed sites; of the first run, if it was looped."""
     guide_order: tuple[str, ...] = ()
     r"""The names of the latent variables, in the guide's order."""
     global_term: Tensor | None = None

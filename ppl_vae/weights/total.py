@@ -13,7 +13,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
-from .base import Site, Weights
+from .base import Observed, Site, Weights
 from .checks import check_data, check_density, check_match, lacks_density
 from .draws import check_draws
 from .layout import Layout
@@ -141,7 +141,11 @@ def read(
         log_q = layout.reduce(layout.log_prob(node), node) if log_q is None else log_q
         total.add("guide", node, log_q)
 
-    seen = {k: (node["fn"], node["value"]) for k, node in model.items() if node["is_observed"]}
+    seen = {
+        name: Observed(node["fn"], node["value"], node["mask"])
+        for name, node in model.items()
+        if node["is_observed"]
+    }
     return replace(total.weights(sites, tuple(latent)), observed=seen)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Detached",
     "Node",
     "Program",
+    "arguments",
     "as_trace",
     "batch_size",
     "by_name",
@@ -52,7 +53,7 @@ Node = Mapping[str, Any]
 
 def call(program: Program, batch: Batch) -> Any:
     r"""Calls a program with a batch; ``index`` is left out unless the program takes it."""
-    args, kwargs = _arguments(batch)
+    args, kwargs = arguments(batch)
 
     if "index" in kwargs:
         forward = getattr(program, "forward", program)
@@ -184,7 +185,7 @@ def enumerated(node: Node) -> bool:
 
 def batch_size(batch: Batch) -> int | None:
     r"""The number of rows of a batch, if it has any."""
-    args, kwargs = _arguments(batch)
+    args, kwargs = arguments(batch)
     entries = [*args, *kwargs.values()]
     return next((len(t) for t in entries if isinstance(t, Tensor) and t.ndim > 0), None)
 
@@ -202,7 +203,7 @@ def as_trace(values: Mapping[str, Tensor], particles: int) -> poutine.Trace:
 
 def by_name(program: Program, batch: Batch) -> dict[str, Any]:
     r"""The entries of a batch, by the names of the program's arguments; ``index`` left out."""
-    args, kwargs = _arguments(batch)
+    args, kwargs = arguments(batch)
     signature = inspect.signature(getattr(program, "forward", program))
     kwargs = {name: value for name, value in kwargs.items() if name in signature.parameters}
     return dict(signature.bind_partial(*args, **kwargs).arguments)
@@ -210,11 +211,12 @@ def by_name(program: Program, batch: Batch) -> dict[str, Any]:
 
 def named(batch: Batch) -> list[tuple[str, Any]]:
     r"""The entries of a batch, with the names that people know them by."""
-    args, kwargs = _arguments(batch)
+    args, kwargs = arguments(batch)
     return [*(("of the batch", value) for value in args), *kwargs.items()]
 
 
-def _arguments(batch: Batch) -> Arguments:
+def arguments(batch: Batch) -> Arguments:
+    r"""What programs are called with, by position and by name."""
     if isinstance(batch, Arguments):
         return batch
     if isinstance(batch, Mapping):

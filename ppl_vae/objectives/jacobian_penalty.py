@@ -9,12 +9,12 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from ..weights import Weights
-from .means import means_of
+from .means import check_unmasked, means_of
 
-__all__ = ["Slope"]
+__all__ = ["JacobianPenalty"]
 
 
-class Slope(Messenger):
+class JacobianPenalty(Messenger):
     r"""The Jacobian of the mean of the likelihood in the codes, within which weights are drawn.
 
     .. math:: \frac{1}{2} \Big\| \frac{\partial \, \mathbb{E}[x \mid z]}{\partial z} \Big\|_F^2
@@ -59,10 +59,12 @@ class Slope(Messenger):
             differentiable: Whether gradients flow through the estimate.
 
         Raises:
-            ValueError: If the likelihood has no mean.
+            ValueError: If the likelihood has no mean, or an observed site is masked.
         """
-        laws = {name: law for name, (law, _) in weights.observed.items()}
-        means = means_of(f"The gradient penalty of {self.objective}", laws).values()
+        whose = f"The gradient penalty of {self.objective}"
+        check_unmasked(whose, weights)
+        laws = {name: site.law for name, site in weights.observed.items()}
+        means = means_of(whose, laws).values()
         total = torch.stack([(mean * torch.randn_like(mean).sign()).sum() for mean in means]).sum()
         codes = [self.copies[name] for name in weights.sites]
         if not total.requires_grad:
