@@ -14,6 +14,7 @@ import torch
 from ppl_vae.cli import main
 from ppl_vae.evaluation import log_evidence
 from ppl_vae.listing import KINDS, PLURAL, compose, listed, scored, suited, verdict_of
+from ppl_vae.objectives import ELBO
 from ppl_vae.svi import SVI
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -213,6 +214,23 @@ def test_the_readme_counts_the_cells() -> None:
     assert f"{len(legal)} of the {pairs} pairs of prior and posterior" in told
     assert f"{sum(cells.values())} combinations of prior, posterior, guide and objective" in told
     assert f"{whole} with one of {max(families.values())} likelihoods" in told
+
+
+def test_an_objective_with_options_that_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    r"""It is listed by what its class tells, and of what goes with it nothing is told."""
+
+    class Demanding(ELBO):
+        r"""An objective that is told a number."""
+
+        def __init__(self, number: float) -> None:
+            super().__init__()
+            self.number = number
+
+    assert main(["list", "objectives", "--json"]) == 0
+    (told,) = [e for e in json.loads(capsys.readouterr().out) if e["name"] == "Demanding"]
+    assert told["bound"] == "lower" and told["reparameterized"] is False
+    verdict = verdict_of(objective=Demanding)
+    assert not verdict.legal and "options without a default" in verdict.reason
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

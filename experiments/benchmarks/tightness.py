@@ -29,7 +29,7 @@ OBJECTIVES = {
 }
 r"""The options of each, and log p(x) of 5000 particles as published, after 3280 epochs."""
 
-HEADS = ("objective", "log p(x)", "- ELBO", "bound", "training", "evaluation", "published")
+HEADS = ("objective", "log p(x)", "- ELBO", "test ELBO", "training", "evaluation", "published")
 
 
 def parse() -> Namespace:

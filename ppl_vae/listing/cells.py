@@ -65,9 +65,19 @@ def verdict_of(objective: Callable[[], Objective] = ELBO, **parts: Any) -> Verdi
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model, guide, x = compose(**parts)
-            return judge(model, guide, objective(), {"x": x})
+            return judge(model, guide, _with_defaults(objective), {"x": x})
     except ValueError as error:
         return Verdict(False, sentence_of(error))
+
+
+def _with_defaults(objective: Callable[[], Objective]) -> Objective:
+    try:
+        return objective()
+    except TypeError as error:
+        raise ValueError(
+            f"Of {getattr(objective, '__name__', objective)} nothing is told here, since it has "
+            "options without a default; give them one, or take judge."
+        ) from error
 
 
 def legal_cells(kind: str | None = None) -> Iterator[Cell]:

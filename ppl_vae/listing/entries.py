@@ -91,8 +91,8 @@ def entries(kind: str) -> Iterator[Entry]:
             law = law_with_defaults(part)
             support, reparameterized = describe(law.support), bool(law.has_rsample)
         if kind == "objectives":
-            objective = part()
-            bound, reparameterized = objective.bound, objective.reparameterized
+            told = _objective_with_defaults(part)
+            bound, reparameterized = told.bound, told.reparameterized
         yield Entry(kind, name, first_line(part), support, reparameterized, bound)
 
 
@@ -104,6 +104,14 @@ def told_of(value: Any) -> str:
         ('yes', '', 'real')
     """
     return {True: "yes", False: "no", None: ""}.get(value, str(value))
+
+
+def _objective_with_defaults(part: Any) -> Any:
+    # What an objective bounds may depend on its options; one that needs some tells it by its class.
+    try:
+        return part()
+    except TypeError:
+        return part
 
 
 def law_with_defaults(part: Any) -> Any:

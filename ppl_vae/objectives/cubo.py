@@ -29,6 +29,10 @@ class CUBO(Objective):
     Lowering it in the model would lower the evidence: the model follows the gradient of
     :class:`IWAE` of the same draws. All sites must be reparameterized.
 
+    A guide that leaves the posterior altogether has no draw left that tells of it: the estimate
+    then falls without bound, whatever :math:`K`, and training diverges. Start from a guide that
+    another objective has trained, in few dimensions; from a start at random, in eight, it fails.
+
     Example:
         >>> from ppl_vae.guides import Amortized
         >>> from ppl_vae.models import Linear
