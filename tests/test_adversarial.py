@@ -13,13 +13,13 @@ import pyro.distributions as dist
 import pytest
 import torch
 from program_cases import PROGRAMS, nested
-from test_resume import SMALL, assert_equal, stopping  # noqa: F401
+from replay import assert_replayed
+from test_resume import SMALL, assert_equal, assert_resumes, stopping  # noqa: F401
 from torch import Tensor, nn
 
-from ppl_vae import Run, train
+from ppl_vae import Run
 from ppl_vae.conditional import Conditional
 from ppl_vae.families import Delta, Family, Implicit, Normal, PowerSpherical
-from ppl_vae.fit import Interrupted
 from ppl_vae.folder.checkpoint import read
 from ppl_vae.guides import Amortized, BottomUp
 from ppl_vae.models import VAE, Hierarchical, Linear
@@ -27,9 +27,7 @@ from ppl_vae.networks import mlp
 from ppl_vae.objectives import AAE, AVB, Factor
 from ppl_vae.objectives.adversarial import Adversarial, Pair
 from ppl_vae.objectives.aggregate import mmd
-from ppl_vae.objectives.critic import Critic, accuracy, codes_of, joined, logistic
-from ppl_vae.objectives.factor import shuffled
-from ppl_vae.objectives.rows import rows_of
+from ppl_vae.objectives.codes import codes_of, joined
 from ppl_vae.priors import GaussianMixture, LearnedNormal, Prior, SphericalUniform, StandardNormal
 from ppl_vae.svi import SVI
 from ppl_vae.weights import Arguments, log_joint, log_weights
@@ -173,62 +171,6 @@ def test_moments_hide_a_share_of_the_divergence(M: int) -> None:
     log_variance = float(torch.digamma(half) - half.log())
     expected = log_variance + (1 + 1 / M) * (M - 1) / (M - 3) - 1
     assert found == pytest.approx(expected, abs=0.04) and found > 2 / M
-
-
-def test_loss_of_a_critic() -> None:
-    q, p = torch.tensor([[0.0, 2.0]]), torch.tensor([[-1.0, 3.0], [1.0, -3.0]])
-    s = [math.log(1 + math.exp(t)) for t in (0.0, -2.0, -1.0, 3.0, 1.0, -3.0)]
-    assert float(logistic(q, p)) == pytest.approx(s[0] + s[1] + sum(s[2:]) / 2, rel=1e-6)
-    assert float(accuracy(q, p)) == 0.5
-
-
-def test_permuted_codes_have_the_marginals_of_codes() -> None:
-    r"""The same numbers in each element of each particle, and no correlation left.
-
-    Of 4000 codes a correlation is below 0.06 but once in 6000, at seed 0.
-    """
-    z = torch.randn(2, 4000, 1) + torch.tensor([0.0, 10.0, 20.0])
-    y = shuffled(z)
-    assert y.sort(1).values.equal(z.sort(1).values)
-    assert (torch.corrcoef(y[0].mT) - torch.eye(3)).abs().max() < 0.06
-    assert torch.corrcoef(z[0].mT).min() > 0.99
-
-
-def test_rows_as_a_critic_sees_them() -> None:
-    r"""All that a row brings but its index; missing entries as zero."""
-    x, e = torch.tensor([[1.0, math.nan], [300.0, -2.0]]), torch.tensor([3, 4])
-    batch = Arguments((x,), {"exposure": e, "index": torch.arange(2)})
-    expected = torch.tensor([[1.0, 0.0, 3.0], [300.0, -2.0, 4.0]]).asinh()
-    assert rows_of(batch, torch.zeros(3, 2, 1)).equal(expected)
-    with pytest.raises(ValueError, match="has 2 rows, one for each datum of the batch"):
-        rows_of(Arguments((), {}), torch.zeros(3, 2, 1))
-
-
-def test_a_critic_is_sized_by_its_first_batch() -> None:
-    r"""It is drawn by the seed of that time, in the default type."""
-    torch.manual_seed(5)
-    first = Critic([4, 3])
-    torch.manual_seed(1)
-    first(torch.zeros(2, 7))
-    torch.manual_seed(1)
-    second = Critic([4, 3])
-    second(torch.zeros(2, 7, dtype=torch.float64))
-    assert [tuple(p.shape) for p in first.parameters()] == [
-        (4, 7),
-        (4,),
-        (3, 4),
-        (3,),
-        (1, 3),
-        (1,),
-    ]
-    assert all(a.equal(b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_critic_is_where_its_first_batch_is() -> None:
-    critic = Critic([4])
-    assert critic(torch.zeros(2, 7, device="cuda")).device.type == "cuda"
-    assert {p.device.type for p in critic.parameters()} == {"cuda"}
 
 
 # Losses, with a critic of which each number is known
@@ -708,21 +650,7 @@ def test_refused(make: Callable[[], Any], words: str) -> None:
 @each
 def test_replay_to_the_bit(make: Callable[..., Adversarial]) -> None:
     r"""A few steps of two particles, of programs of two sites, one of which is learned."""
-    found = []
-
-    for backend in ("off", "fx"):
-        torch.manual_seed(0)
-        model, guide, x = layers()
-        svi = SVI(model, guide, adam, make(particles=2), compile=backend)
-        torch.manual_seed(1)
-        rows = [{"loss": svi.step(x), **svi.metrics} for _ in range(4)]
-        parameters = [p.detach().clone() for p in svi.parameters.values()]
-        found.append((rows, parameters))
-
-    assert svi.reason is None and svi.backend == "fx"
-    for mine, theirs in zip(*(rows for rows, _ in found), strict=True):
-        assert mine.keys() == theirs.keys() and all(mine[k].equal(theirs[k]) for k in mine)
-    assert all(a.equal(b) for a, b in zip(found[0][1], found[1][1], strict=True))
+    assert_replayed(layers, lambda: make(particles=2), adam)
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(
@@ -732,15 +660,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     r"""The critic, which is sized by the first batch, and its optimizer are in the checkpoint."""
     options = [*SMALL, "--epochs", "3", "--objective", "AVB", "--posterior", "Implicit"]
     options += ["--objective.hidden", "[8]", "--objective.moments", "4", "--compile", "off"]
-    train("digits", tmp_path / "whole", options, progress=False)
-    stopping(5)
-    with pytest.raises(Interrupted):
-        train("digits", tmp_path / "parts", options, progress=False)
-    torch.manual_seed(99)
-    Run(tmp_path / "parts").resume(progress=False)
-    assert_equal(tmp_path / "whole", tmp_path / "parts")
+    whole = assert_resumes(tmp_path, stopping, options)
 
-    tensors, rest = read(tmp_path / "whole" / "checkpoints" / "last.safetensors")
+    tensors, rest = read(whole / "checkpoints" / "last.safetensors")
     assert {k: t.shape for k, t in tensors.items() if k.startswith("objective.critic")} == {
         "objective.critic.net.0.weight": (8, 66),
         "objective.critic.net.0.bias": (8,),
@@ -749,5 +671,5 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     }
     assert set(rest["players"]) == {"programs", "critic"}
     assert "optimizer.critic.0.exp_avg" in tensors
-    row = Run(tmp_path / "whole").history[-1]
+    row = Run(whole).history[-1]
     assert row["criterion"] == 3 and "train_critic_accuracy" in row and "train_elbo" not in row

@@ -16,7 +16,8 @@ import pyro.optim
 import pytest
 import torch
 from program_cases import PROGRAMS
-from test_resume import SMALL, assert_equal, stopping
+from replay import assert_replayed
+from test_resume import SMALL, assert_resumes, stopping
 from torch import Tensor, nn
 
 from ppl_vae import families, priors
@@ -25,7 +26,6 @@ from ppl_vae.conditional import Conditional
 from ppl_vae.distributions import Implicit as Law
 from ppl_vae.evaluation import log_evidence
 from ppl_vae.families import Delta, Normal
-from ppl_vae.fit import Interrupted
 from ppl_vae.fit_prior import fit_prior
 from ppl_vae.guides import Amortized, BottomUp
 from ppl_vae.legality import judge
@@ -274,18 +274,7 @@ def test_a_penalty_flattens_the_decoder(regularizer: str) -> None:
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
 @pytest.mark.parametrize("make", [programs, hierarchical], ids=["one site", "two sites"])
 def test_replayed_it_is_the_same_to_the_bit(make: Callable[[], Any], regularizer: str) -> None:
-    found = []
-    for backend in ("off", "fx"):
-        torch.manual_seed(0)
-        model, guide, x = make()
-        svi = SVI(model, guide, adam, RAE(1.0, regularizer, 0.1), compile=backend)
-        torch.manual_seed(1)
-        losses = [float(svi.step(x if i % 3 else x[:-1])) for i in range(6)]
-        found.append((losses, [p.detach().clone() for p in svi.parameters.values()]))
-        assert (svi.backend, svi.reason) == (backend, None)
-
-    assert found[0][0] == found[1][0]
-    assert all(a.equal(b) for a, b in zip(found[0][1], found[1][1], strict=True))
+    assert_replayed(make, lambda: RAE(1.0, regularizer, 0.1), adam)
 
 
 def test_pyro_trains_it_too() -> None:
@@ -540,10 +529,4 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     regularizer: str,
 ) -> None:
     options = [*SMALL, "--epochs", "3", *CASES["RAE"], "--objective.regularizer", regularizer]
-    train("digits", tmp_path / "whole", options, progress=False)
-    stopping(5)
-    with pytest.raises(Interrupted):
-        train("digits", tmp_path / "parts", options, progress=False)
-    torch.manual_seed(99)
-    Run(tmp_path / "parts").resume(progress=False)
-    assert_equal(tmp_path / "whole", tmp_path / "parts")
+    assert_resumes(tmp_path, stopping, options)

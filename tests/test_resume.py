@@ -114,6 +114,23 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return stop_at
 
 
+def assert_resumes(folder: Path, stopping: Callable[[int], None], options: list[str]) -> Path:
+    r"""A training of digits that is interrupted at its fifth step ends as one that is not.
+
+    Returns:
+        The folder of the one that is not.
+    """
+    whole, parts = folder / "whole", folder / "parts"
+    train("digits", whole, options, progress=False)
+    stopping(5)
+    with pytest.raises(Interrupted):
+        train("digits", parts, options, progress=False)
+    torch.manual_seed(99)
+    Run(parts).resume(progress=False)
+    assert_equal(whole, parts)
+    return whole
+
+
 # Those that keep a state of their own, and one of all; the others take as long each.
 QUICK = ("plain", "replayed", "everything", "multiplier", "baseline", "capacity", "plateau")
 

@@ -15,14 +15,14 @@ import pyro.optim
 import pytest
 import torch
 from program_cases import PROGRAMS
-from test_resume import SMALL, assert_equal, stopping
+from replay import assert_replayed
+from test_resume import SMALL, assert_resumes, stopping
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
 from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
 from ppl_vae.families import Normal
-from ppl_vae.fit import Interrupted
 from ppl_vae.folder.checkpoint import read
 from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE, Linear
@@ -235,19 +235,7 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], VAEGAN]]] = {
     "name", [pytest.param(v, marks=() if v == "one site" else pytest.mark.slow) for v in CASES]
 )
 def test_replayed_it_is_the_same_to_the_bit(name: str) -> None:
-    make, objective = CASES[name]
-    found = []
-    for backend in ("off", "fx"):
-        torch.manual_seed(0)
-        model, guide, x = make()
-        svi, _ = players(objective(), model, guide, x, compile=backend)
-        torch.manual_seed(1)
-        losses = [float(svi.step(x)) for _ in range(4)]
-        found.append((losses, [p.detach().clone() for p in svi.parameters.values()]))
-        assert (svi.backend, svi.reason) == (backend, None)
-
-    assert found[0][0] == found[1][0]
-    assert all(a.equal(b) for a, b in zip(found[0][1], found[1][1], strict=True))
+    assert_replayed(*CASES[name], adam)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -486,19 +474,13 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 ) -> None:
     r"""The discriminator and the optimizers of all players are in the checkpoint."""
     options = [*SMALL, "--epochs", "3", "--objective", "VAEGAN", "--objective.hidden", "[8,4]"]
-    train("digits", tmp_path / "whole", options, progress=False)
-    stopping(5)
-    with pytest.raises(Interrupted):
-        train("digits", tmp_path / "parts", options, progress=False)
-    torch.manual_seed(99)
-    Run(tmp_path / "parts").resume(progress=False)
-    assert_equal(tmp_path / "whole", tmp_path / "parts")
+    whole = assert_resumes(tmp_path, stopping, options)
 
-    tensors, rest = read(tmp_path / "whole" / "checkpoints" / "last.safetensors")
+    tensors, rest = read(whole / "checkpoints" / "last.safetensors")
     assert {"guide", "model", "discriminator"} == set(rest["players"])
     assert tensors["objective.discriminator.low.0.weight"].shape == (8, 64)
     assert tensors["objective.discriminator.units"].shape == (1,)
-    row = Run(tmp_path / "whole").history[-1]
+    row = Run(whole).history[-1]
     assert row["criterion"] == 3 and 0 <= row["train_discriminator_accuracy"] <= 1
 
 

@@ -2,7 +2,7 @@ r"""One objective per file, each a :class:`pyro.infer.ELBO`."""
 
 from .aae import AAE
 from .avb import AVB
-from .base import Estimate, Objective, Role
+from .base import Objective
 from .beta import Beta
 from .beta_tc import BetaTC
 from .capacity import Capacity
@@ -26,6 +26,7 @@ from .pyro_objective import PyroObjective, as_objective
 from .rae import RAE
 from .renyi import Renyi
 from .reweighted_wake_sleep import ReweightedWakeSleep
+from .role import Estimate, Role
 from .schedule import CyclicalWarmup, LinearWarmup, Schedule, SigmoidWarmup
 from .sticking_the_landing import StickingTheLanding
 from .target_rate import TargetRate

@@ -9,8 +9,8 @@ from torch.nn.functional import softplus
 
 from ..weights import Weights
 from .adversarial import Adversarial, Pair
-from .base import with_gradient
-from .critic import codes_of, joined
+from .codes import codes_of, joined
+from .terms import with_gradient
 
 __all__ = ["AAE"]
 

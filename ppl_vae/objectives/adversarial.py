@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..weights import Arguments, Program, Weights
-from .base import Estimate, Role
-from .critic import Critic, accuracy, draw_codes, logistic, score_codes
+from .codes import draw_codes, score_codes
+from .critic import Critic, accuracy, logistic
 from .game import Game
+from .role import Estimate, Role
 from .schedule import Schedule
 
 __all__ = ["Adversarial", "Pair"]

@@ -13,10 +13,10 @@ from torch.distributions import Normal
 from ..weights import Weights
 from ..weights.supports import kind_of
 from .adversarial import Adversarial, Pair
-from .base import with_gradient
-from .critic import codes_of, joined
+from .codes import codes_of, joined
 from .rows import rows_of
 from .schedule import Schedule
+from .terms import with_gradient
 
 __all__ = ["AVB"]
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyro.infer
 import torch
@@ -18,37 +17,11 @@ from pyro.infer.enum import get_importance_trace
 from torch import Tensor, nn
 
 from ..weights import Arguments, Program, Weights, log_weights, plate_depth
+from .role import Estimate, Role
 from .schedule import Schedule
+from .terms import elbo_terms
 
-__all__ = ["Estimate", "Objective", "Role", "with_gradient"]
-
-
-class Estimate(NamedTuple):
-    r"""What one pass over a batch tells."""
-
-    loss: Tensor
-    r"""The loss, summed over the batch, whose gradient is the estimator's."""
-    metrics: dict[str, Tensor]
-    r"""Detached means over the batch, in nats per datum: the true ``elbo``, with all weights at
-    one, and its terms, as :func:`elbo_terms` tells them."""
-    size: float
-    r"""The number of data that ``loss`` is a sum over: :math:`N` if a minibatch is scaled up."""
-
-
-class Role(NamedTuple):
-    r"""The part of a player in an objective: what it trains, and the loss that it lowers."""
-
-    name: str
-    r"""The name of the player."""
-    trains: tuple[str, ...]
-    r"""Whose parameters it holds: of ``"model"``, ``"guide"`` and ``"objective"``. Parameters that
-    several players would hold belong to the first."""
-    estimate: Callable[..., Estimate]
-    r"""A function of ``(model, guide, *args, **kwargs)`` to its loss."""
-    turn: Callable[[int], bool] | None = None
-    r"""Whether it moves at a step, a function of the number of steps done; None if at each. It must
-    tell the same of a number whenever it is asked. Where a player takes turns, the first that moves
-    alone reports, for all: their metrics have the same names."""
+__all__ = ["Objective"]
 
 
 class Objective(pyro.infer.ELBO, nn.Module):
@@ -335,41 +308,3 @@ def _check_weight(kl_weight: float | Schedule) -> None:
 def _recount(objective: Objective, _: Any) -> None:
     # The numbers are those that it was built with, whatever they were where the state comes from.
     objective.seek(int(objective.step))
-
-
-def elbo_terms(weights: Weights) -> dict[str, Tensor]:
-    r"""The true ELBO and its terms: means over particles and data, detached, in nats per datum.
-
-    A term outside of the plate of the data counts once for all :math:`N` data. Where there are
-    several latent sites, ``kl_NAME`` is that of each; where there are several particles and a
-    weight for each datum, ``ess`` is the effective sample size :math:`(\sum_k w_k)^2 / \sum_k
-    w_k^2`. Of a guide without a density there is the reconstruction alone.
-    """
-    reconstruction = weights.likelihood.detach().mean()
-
-    if weights.implicit:
-        return {"reconstruction": reconstruction}
-
-    kl = (weights.guide - weights.prior).detach().mean()
-
-    if weights.global_term is not None:
-        kl = kl - weights.global_term.detach().mean() / (weights.n * weights.scale)
-
-    terms = {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
-
-    if len(weights.sites) > 1:
-        for name, site in weights.sites.items():
-            # A site outside of the plate of the data counts once for all of them.
-            share = 1.0 if site.local else 1 / (weights.n * weights.scale)
-            terms[f"kl_{name}"] = share * (site.log_q - site.log_p).detach().mean()
-
-    if len(weights.likelihood) > 1 and not weights.global_sites:
-        log_w = weights.log_weight.detach()
-        terms["ess"] = (2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp().mean()
-
-    return terms
-
-
-def with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
-    r"""Returns ``value``, with the gradient of ``surrogate``."""
-    return value.detach() + (surrogate - surrogate.detach())

@@ -7,10 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from ..weights import Program, Weights
-from .base import Estimate, Objective, with_gradient
+from .base import Objective
 from .copies import draw_copies
 from .renyi import renyi
+from .role import Estimate
 from .schedule import Schedule
+from .terms import with_gradient
 
 __all__ = ["CUBO"]
 

@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from ..weights import Program, Weights
-from .base import Estimate, Objective, with_gradient
+from .base import Objective
 from .copies import draw_copies
+from .role import Estimate
+from .terms import with_gradient
 
 __all__ = ["DoublyReparameterized"]
 

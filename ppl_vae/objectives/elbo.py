@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..weights import Weights
-from .base import Objective, with_gradient
+from .base import Objective
+from .terms import with_gradient
 
 __all__ = ["ELBO"]
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from ..modules import preserving
 from ..weights import Arguments, Program, Weights, distributions, log_weights
 from .bare import bare
-from .base import Estimate, Objective, elbo_terms
+from .base import Objective
+from .role import Estimate
+from .terms import elbo_terms
 
 __all__ = ["EnumELBO"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..weights import Weights
 from .adversarial import Adversarial, Pair
-from .critic import codes_of, joined
+from .codes import codes_of, joined
 from .divergences import divergences
 
 __all__ = ["Factor", "shuffled"]
@@ -46,7 +46,7 @@ class Factor(Adversarial):
         | https://arxiv.org/abs/1802.05983
 
     Arguments:
-        weight: The weight :math:`\gamma`; the paper's, by data set, lie between 3 and 40.
+        weight: The weight :math:`\gamma`.
         hidden: The widths of the critic's hidden layers; the paper takes six of 1000.
         particles: As in :class:`~ppl_vae.objectives.Objective`.
         vectorized: As in :class:`~ppl_vae.objectives.Objective`.

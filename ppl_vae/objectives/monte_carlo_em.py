@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from ..weights import Arguments, Program, Weights, rescore
-from .base import Estimate, Objective, Role, with_gradient
+from .base import Objective
 from .elbo import ELBO
 from .iwae import IWAE
+from .role import Estimate, Role
+from .terms import with_gradient
 
 __all__ = ["MonteCarloEM"]
 

@@ -7,8 +7,9 @@ from abc import abstractmethod
 from torch import Tensor
 
 from ..weights import Weights
-from .base import Objective, with_gradient
+from .base import Objective
 from .schedule import Schedule
+from .terms import with_gradient
 
 __all__ = ["MultiSample"]
 

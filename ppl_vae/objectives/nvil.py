@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..weights import Arguments, Program, Weights
-from .base import Estimate, Objective, with_gradient
+from .base import Objective
+from .role import Estimate
 from .rows import flattened, rows_in
 from .schedule import Schedule
+from .terms import with_gradient
 
 __all__ = ["NVIL"]
 

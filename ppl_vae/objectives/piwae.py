@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from ..weights import Program, Weights
-from .base import Estimate, with_gradient
 from .copies import draw_copies
 from .iwae import log_mean_exp
 from .miwae import MIWAE
+from .role import Estimate
+from .terms import with_gradient
 
 __all__ = ["PIWAE"]
 

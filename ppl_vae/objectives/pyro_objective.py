@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..weights import Program, Weights
 from .bare import bare
-from .base import Estimate, Objective
+from .base import Objective
 from .elbo import ELBO
 from .mean_field_elbo import MeanFieldELBO
+from .role import Estimate
 
 __all__ = ["PyroObjective", "as_objective"]
 

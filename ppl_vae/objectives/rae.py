@@ -13,9 +13,10 @@ from ..modules import preserving
 from ..weights import Program, Site, Weights
 from ..weights.checks import kind_name
 from .aggregate import check_plain
-from .base import Estimate, Objective
+from .base import Objective
 from .jacobian_penalty import JacobianPenalty
 from .likelihood_parameters import LikelihoodParameters
+from .role import Estimate
 
 __all__ = ["RAE"]
 

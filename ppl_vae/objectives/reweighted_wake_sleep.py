@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from ..weights import Arguments, Program, Weights, dream, score_guide
-from .base import Estimate, Objective, with_gradient
+from .base import Objective
 from .iwae import log_mean_exp
+from .role import Estimate
 from .schedule import Schedule
+from .terms import with_gradient
 
 __all__ = ["ReweightedWakeSleep"]
 

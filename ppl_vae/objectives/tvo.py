@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..weights import Program, Weights
-from .base import Objective, with_gradient
+from .base import Objective
 from .schedule import Schedule
+from .terms import with_gradient
 
 __all__ = ["TVO"]
 

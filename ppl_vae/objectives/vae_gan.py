@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ..weights import Arguments, Program, Weights
-from .base import Estimate, Role
 from .discriminator import Discriminator
 from .divergences import divergences
 from .game import Game
 from .means import check_unmasked, means_of, prior_laws
+from .role import Estimate, Role
 
 __all__ = ["VAEGAN"]
 
