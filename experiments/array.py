@@ -103,7 +103,9 @@ def experiment(
         missing=data.missing,
     )
     p = Conditional((latent,), family, decoder, mean=_start(data))
-    model = VAE(prior((latent,)).attach(q, data.examples()), p, exposure=data.exposure)
+    z = prior((latent,)).attach(q, data.examples())
+    p.in_scale = z.draw_scale
+    model = VAE(z, p, exposure=data.exposure)
     return Experiment(data=data, model=model, guide=guide(q).attach(model), objective=objective)
 
 

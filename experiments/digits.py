@@ -45,7 +45,9 @@ def experiment(
     data = digits()
     q = Conditional(data.event_shape, posterior((latent,)), encoder, in_scale=data.maximum)
     p = Conditional((latent,), likelihood(data.event_shape), decoder, mean=data.mean)
-    model = VAE(prior((latent,)).attach(q, data.examples()), p)
+    z = prior((latent,)).attach(q, data.examples())
+    p.in_scale = z.draw_scale
+    model = VAE(z, p)
     return Experiment(
         data=data,
         model=model,

@@ -56,7 +56,9 @@ def experiment(
     ]
     p = [Conditional(a, conditional(b), decoder) for a, b in pairwise(shapes[:0:-1])]
     likely = Conditional(shapes[1], likelihood(data.event_shape), decoder, mean=data.mean)
-    model = Hierarchical(prior(shapes[-1]).attach(), p, likely)
+    top = prior(shapes[-1]).attach()
+    (p[0] if p else likely).in_scale = top.draw_scale
+    model = Hierarchical(top, p, likely)
     return Experiment(
         data=data,
         model=model,

@@ -49,7 +49,9 @@ def experiment(
     data = mnist(root, protocol)
     q = Conditional(data.event_shape, posterior((latent,)), encoder)
     p = Conditional((latent,), likelihood(data.event_shape), decoder, mean=data.mean)
-    model = VAE(prior((latent,)).attach(q, data.examples()), p)
+    z = prior((latent,)).attach(q, data.examples())
+    p.in_scale = z.draw_scale
+    model = VAE(z, p)
     return Experiment(
         data=data,
         model=model,

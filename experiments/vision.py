@@ -50,7 +50,9 @@ def experiment(
     shape = data.event_shape
     q = Conditional(shape, posterior((latent,)), encoder, in_scale=data.maximum)
     p = Conditional((latent,), likelihood(shape), decoder, mean=data.mean)
-    model = VAE(prior((latent,)).attach(q, data.examples()), p)
+    z = prior((latent,)).attach(q, data.examples())
+    p.in_scale = z.draw_scale
+    model = VAE(z, p)
     return Experiment(
         data=data,
         model=model,

@@ -20,7 +20,8 @@ class Prior(nn.Module, ABC):
     and return the distribution, with an empty batch shape, from :meth:`forward`. Keep what it is
     made of by :meth:`hold`, so that draws follow the device and the dtype of the module. A prior
     that needs the posterior or the data overrides :meth:`attach`, which experiments call once both
-    are there.
+    are there. One whose draws are far from the size of one by their nature, as those on a sphere in
+    many dimensions are, says so in :attr:`draw_scale`.
 
     Arguments:
         event_shape: The shape of one draw.
@@ -28,6 +29,10 @@ class Prior(nn.Module, ABC):
     Raises:
         ValueError: If a size in ``event_shape`` is not positive.
     """
+
+    draw_scale: float = 1.0
+    r"""The usual size of an element of a draw, that networks which take draws divide it by: the
+    ``in_scale`` of a likelihood's :class:`~ppl_vae.conditional.Conditional`."""
 
     def __init__(self, event_shape: Sequence[int]) -> None:
         super().__init__()

@@ -18,12 +18,17 @@ class SphericalUniform(Prior):
 
     .. math:: p(z) = \frac{\Gamma(d/2)}{2 \pi^{d/2}} \quad \|z\| = 1
 
+    Elements of a draw have the size :math:`1 / \sqrt{d}`, which :attr:`draw_scale` tells: a decoder
+    that takes them as they are learns slowly.
+
     Its posteriors are :class:`ppl_vae.families.VonMisesFisher` and
     :class:`ppl_vae.families.PowerSpherical`, whose divergences from it are known in closed form.
 
     Example:
         >>> SphericalUniform((8,))().event_shape
         torch.Size([8])
+        >>> SphericalUniform((4,)).draw_scale
+        0.5
 
     References:
         | Hyperspherical Variational Auto-Encoders (Davidson et al., 2018)
@@ -52,6 +57,7 @@ class SphericalUniform(Prior):
                 f"{tuple(self.event_shape)}."
             )
 
+        self.draw_scale = self.event_shape[0] ** -0.5
         # A buffer, so that draws follow the device and the dtype of the module.
         self.register_buffer("zero", torch.zeros(()), persistent=False)
 
