@@ -1,5 +1,6 @@
 r"""Variational auto-encoders declared as probabilistic programs, on Pyro and PyTorch."""
 
+from .arviz import to_arviz
 from .conditional import Conditional
 from .evaluation import Evidence, log_evidence
 from .experiment import Experiment
@@ -27,5 +28,6 @@ __all__ = [
     "log_weights",
     "rescore",
     "simulate",
+    "to_arviz",
     "train",
 ]

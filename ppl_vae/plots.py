@@ -14,6 +14,7 @@ Example:
 from .drawing.canvas import png
 from .drawing.curves import learning_curves
 from .drawing.evidence import comparison, evidence_histogram
+from .drawing.judgements import judgements
 from .drawing.latent import latent_space
 from .drawing.overlay import overlaid_curves
 from .drawing.pictures import reconstructions, samples, traversal
@@ -21,6 +22,7 @@ from .drawing.pictures import reconstructions, samples, traversal
 __all__ = [
     "comparison",
     "evidence_histogram",
+    "judgements",
     "latent_space",
     "learning_curves",
     "overlaid_curves",

@@ -77,6 +77,13 @@ class Progress:
         else:
             print(f"steps: {WAYS[backend]}", file=sys.stderr)
 
+    def note(self, sentence: str) -> None:
+        r"""Tells what is worth a look, beside the rows."""
+        if self.bar is not None:
+            self.bar.console.print(f"note: {sentence}", markup=False)
+        elif self.training.progress:
+            print(f"note: {sentence}", file=sys.stderr, flush=True)
+
     def step(self, rows: int) -> None:
         r"""Tells that a step over some rows is done."""
         self.seen += rows

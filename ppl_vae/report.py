@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from .drawing.album import album
 from .drawing.facts import facts, made_by
 from .drawing.page import Html, element, listing, page, picture
-from .drawing.results import headline, ranking, results
+from .drawing.results import diagnoses, headline, ranking, results
 from .fit import unscored
 from .folder.atomic import write_text
 from .plots import comparison, overlaid_curves
@@ -55,6 +55,7 @@ def write_report(run: Reported, path: Path | str | None = None) -> Path:
         element("h2", "What was run"),
         listing(facts(run.config, run.data_summary, run.provenance, run.history)),
         *results(run.evidence),
+        *diagnoses(run.evidence),
         *album(run.figures(), "h2"),
     ]
     write_text(path, page(name, content, made_by(run.provenance)))

@@ -105,6 +105,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"ppl_vae.distributions.measure", "ppl_vae.distributions.implicit.is_implicit"},
     "objectives/*": PYRO | WEIGHTS | {"ppl_vae.objectives"},
     "evaluation/refine*.py": {"ppl_vae.conditional", "ppl_vae.program"},
+    "evaluation/kept.py": {"ppl_vae.folder.atomic"},
+    "evaluation/*/*": {"sklearn"},
     "evaluation/*": PYRO | WEIGHTS | {"ppl_vae.evaluation", "ppl_vae.staging", "numpy", "scipy"},
     "staging/*": {"torch", "ppl_vae.restoring", "ppl_vae.staging"},
     "precision.py": {"torch"},
@@ -120,7 +122,7 @@ ALLOWED: dict[str, set[str]] = {
     "svi.py": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.staging"},
     "progress.py": {"rich"},
     "fit/*": PYRO | WEIGHTS | TRAINING | {"ppl_vae.objectives", "ppl_vae.data"},
-    "fit/training.py": {"ppl_vae.evaluation.signal"},
+    "fit/training.py": {"ppl_vae.evaluation.signal", "ppl_vae.evaluation.latent.collapse"},
     "predict.py": {"torch"} | WEIGHTS,
     "data/*": {"torch", "torchvision", "numpy", "scipy", "sklearn", "PIL", "ppl_vae.data"},
     # runs
@@ -145,6 +147,10 @@ ALLOWED: dict[str, set[str]] = {
     | {"ppl_vae.catalogue", "ppl_vae.legality", "ppl_vae.listing", "ppl_vae.objectives"},
     "folder/gallery.py": {"torch", "ppl_vae.plots", "ppl_vae.predict"},
     "compare/*": RUNS | {"rich"},
+    "posterior/*": PYRO
+    | WEIGHTS
+    | {"numpy", "ppl_vae.evaluation", "ppl_vae.posterior", "ppl_vae.run"},
+    "arviz.py": {"arviz", "ppl_vae.posterior", "ppl_vae.run"},
     "run/*": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
     "drawing/*": {"torch", "numpy", "matplotlib", "ppl_vae.fit", "ppl_vae.drawing"},
     "plots.py": ENGINE
@@ -163,6 +169,7 @@ ALLOWED: dict[str, set[str]] = {
 
 # What is slow to load, or may fail to, is imported inside functions, except in these files.
 LAZY: dict[str, tuple[str, ...]] = {
+    "arviz": (),
     "torchvision": (),
     "matplotlib": ("plots.py", "report.py"),
     "sklearn": ("data/*",),

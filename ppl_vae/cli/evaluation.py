@@ -10,33 +10,38 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 
 from .. import plots
+from ..catalogue import nearest
 from ..compare import NotEvaluated, groups, histories, illustrate, print_table
 from ..folder.atomic import write_bytes
 from ..run import load
+from ..run.methods import METHODS
 from .output import Counter, complain, picture, told
-from .tokens import run_function
+from .tokens import run_function, value_of
 
 
 def evaluate_command(tokens: list[str]) -> None:
-    r"""evaluate DIR: estimates log p(x) by importance weighting."""
+    r"""evaluate DIR: estimates or bounds log p(x), or judges guide, codes, samples (--method)."""
+    method = value_of(tokens, "--method") or "importance"
+    if method not in METHODS:
+        raise ValueError(
+            f"There is no method {method!r}{nearest(method, METHODS)}; there are "
+            f"{', '.join(METHODS)}."
+        )
 
     def evaluate(
         dir: str,
-        method: Literal["importance"] = "importance",
-        particles: int = 5000,
         split: str = "test",
         limit: int | None = None,
         seed: int = 0,
         weights: Literal["best", "last"] = "best",
         memory: float = 0.5,
         device: str = "auto",
+        **options: Any,
     ) -> None:
-        """Estimates log p(x) by importance weighting, and keeps the record in evidence.json.
+        """Evaluates a run, and keeps the record in evidence.json.
 
         Args:
             dir: The folder of the run.
-            method: How the evidence is estimated.
-            particles: The number of draws for each datum.
             split: train, validation or test.
             limit: The number of data, drawn at random, to evaluate; all by default.
             seed: The seed of all draws.
@@ -48,19 +53,20 @@ def evaluate_command(tokens: list[str]) -> None:
             raise ValueError(f"The memory must be positive, got {memory} GiB.")
 
         run = load(dir, device=device, weights=weights)
-        total = len(run.batch(split, limit, seed)["index"])
-        record = run.evaluate(
+        total = options.get("simulations") or len(run.batch(split, limit, seed)["index"])
+        record = run.diagnose(
+            method,
             split,
-            particles,
             limit,
             seed,
             memory=int(memory * 2**30),
             progress=Counter(total, "evaluated"),
+            **options,
         )
         print(json.dumps(record, indent=2))
         print(told(record), file=sys.stderr)
 
-    run_function(evaluate, tokens)
+    run_function(evaluate, tokens, more=METHODS[method], skip={"task"})
 
 
 def report_command(tokens: list[str]) -> None:

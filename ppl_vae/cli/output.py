@@ -47,6 +47,13 @@ def done(run: Run) -> None:
 
 
 def told(record: dict[str, Any]) -> str:
+    r"""What an evaluation found, in a sentence or two."""
+    if record["method"] != "importance":
+        head = f"{record['method']}, {record['n']} data of {record['split']}"
+        if "log_evidence" in record:
+            head = f"{head}: log p(x) = {record['log_evidence']:.2f} nats per datum"
+        return f"{head}. {record['verdict']}"
+
     error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
     head = f"log p(x) = {record['log_evidence']:.2f}{error} nats per datum"
     return f"{head} over {record['n']} data of {record['split']}. {verdict(record)[1]}"

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from ..catalogue import nearest
 
 
-def run_function(function: Callable[..., None], tokens: list[str]) -> None:
+def run_function(
+    function: Callable[..., None],
+    tokens: list[str],
+    more: Callable[..., Any] | None = None,
+    skip: set[str] = frozenset(),  # type: ignore[assignment]
+) -> None:
+    r"""Calls a function with what stands on the command line.
+
+    Arguments:
+        function: The function, whose parameters become options.
+        tokens: The command line after the command.
+        more: Another function, whose parameters become options as well, which ``function`` takes.
+        skip: The parameters of it that do not.
+    """
     parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {function.__name__}")
     parser.add_function_arguments(function, as_positional=True)
+    if more is not None:
+        parser.add_function_arguments(more, as_positional=False, skip=set(skip))
     known = [s for action in parser._actions for s in action.option_strings]
 
     switches = [k for k, v in signature(function).parameters.items() if v.default is False]

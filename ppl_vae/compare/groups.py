@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..run import Run, load
 from ..run.readiness import refusal, unready
 from .configuration import configuration, runs_in, tell_apart, variant
+from .paired import paired
+from .record import Setting, chosen, facts, per_datum, shared
 from .table import is_ready
 
 __all__ = ["NotEvaluated", "groups", "illustrate"]
@@ -20,6 +24,8 @@ COMPARED = (
     "n",
     "data",
     "protocol",
+    "preprocessing",
+    "change_of_volume",
     "base_measure",
     "estimator",
     "particles",
@@ -36,9 +42,13 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     r"""Groups runs that differ in the seed alone, best log p(x) first.
 
     A group of one run has the standard error over the data, one of several runs that over the
-    seeds. Groups whose data, split, protocol, base measure or estimator are not those of most
-    are marked as not comparable, with the reason. So are runs that were not evaluated yet: they
-    come last, each by itself, not ``ready`` and without numbers (NaN).
+    seeds. Groups whose data, split, protocol, preprocessing, base measure, estimator or particles
+    are not those of most are marked as not comparable, with the reason. So are runs that were not
+    evaluated yet: they come last, each by itself, not ``ready`` and without numbers (NaN).
+
+    Those that are comparable have under ``paired`` what :func:`~ppl_vae.compare.paired` tells of
+    them against the best; the best itself has None, and so has a group whose numbers per datum, or
+    those of the best, are not there.
 
     Arguments:
         folders: Folders of runs, or folders that hold them.
@@ -56,12 +66,12 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     if late and not ready:
         raise NotEvaluated(refusal(list(runs.values()), split))
 
-    particles = _shared_particles(ready, split)
+    setting = shared(ready, split)
 
     for run in ready:
-        row = _row(run, split, particles)
+        row = _row(run, split, setting)
         # Runs that were evaluated differently are no group, whatever their configuration.
-        key = (configuration(run), *(row[name] for name in COMPARED))
+        key = (configuration(run), *(row.get(name) for name in COMPARED))
         found.setdefault(key, {}).setdefault(run.config["seed"], row)
 
     # A copy of a run is no further seed.
@@ -69,6 +79,7 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     tell_apart(rows)
     _judge(rows)
     rows.sort(key=lambda row: (not row["comparable"], -row["log_evidence"]))
+    _pair(rows)
     return [*rows, *late.values()]
 
 
@@ -78,26 +89,15 @@ def illustrate(rows: Sequence[dict[str, Any]]) -> None:
         row["figures"] = load(row["dir"], device="cpu").figures()
 
 
-def _shared_particles(runs: Sequence[Run], split: str) -> int | None:
-    # The largest number of particles that all runs were evaluated with, if there is one.
-    counts = [{r["particles"] for r in run.evidence if r["split"] == split} for run in runs]
-    return max(set.intersection(*counts), default=None) if counts else None
-
-
-def _row(run: Run, split: str, particles: int | None) -> dict[str, Any]:
-    records = [r for r in run.evidence if r["split"] == split and r["method"] == "importance"]
-    # The same number for all where there is one, else the tightest bound; all data before few.
-    same = [r for r in records if r["particles"] == particles] or records
-    record = max(same, key=lambda r: (r["n"], r["particles"]))
-    summary = run.data_summary
+def _row(run: Run, split: str, setting: Setting | None) -> dict[str, Any]:
+    record = chosen(run, split, setting)
     return {
         **record,
+        **facts(run.data_summary),
         "khat_share": record["khat"]["share_over_0.7"],
         "dir": run.dir,
         "name": variant(run.dir),
-        "data": summary["hash"],
-        "data_name": summary["name"],
-        "protocol": summary["protocol"] or summary["binarization"],
+        "values": {run.config["seed"]: per_datum(run, record)},
         "ready": True,
         **_costs(run.provenance),
     }
@@ -120,13 +120,15 @@ def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
     if len(members) == 1:
         return {**first, "runs": 1, "standard_error_kind": "over data"}
 
-    names = ("log_evidence", "elbo", "kl", "bits_per_dim", "seconds")
-    means = {name: statistics.fmean(m[name] for m in members) for name in names}
+    names = ("log_evidence", "elbo", "kl", "bits_per_dim", "bias", "seconds")
+    told = [name for name in names if all(m.get(name) is not None for m in members)]
+    means = {name: statistics.fmean(m[name] for m in members) for name in told}
     spread = statistics.stdev(m["log_evidence"] for m in members) / len(members) ** 0.5
     shares = [m["khat_share"] for m in members if m["khat_share"] is not None]
     return {
         **first,
         **means,
+        "values": {seed: v for m in members for seed, v in m["values"].items()},
         "khat_share": statistics.fmean(shares) if shares else None,
         "runs": len(members),
         "monte_carlo_error": math.hypot(*(m["monte_carlo_error"] for m in members)) / len(members),
@@ -135,19 +137,32 @@ def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _pair(rows: list[dict[str, Any]]) -> None:
+    # Numbers per datum are for this alone.
+    values = [row.pop("values") for row in rows]
+
+    for i, (row, mine) in enumerate(zip(rows, values, strict=True)):
+        told = [*mine.values(), *values[0].values()]
+        there = all(v is not None for v in told) and len({np.shape(v) for v in told}) == 1
+        alike = i > 0 and row["comparable"] and there
+        row["paired"] = paired(mine, values[0]).summary() if alike else None
+
+
 def _judge(rows: list[dict[str, Any]]) -> None:
-    keys = [tuple(row[name] for name in COMPARED) for row in rows]
+    keys = [tuple(row.get(name) for name in COMPARED) for row in rows]
     usual = max(keys, key=keys.count)
 
     for row, key in zip(rows, keys, strict=True):
         differ = [name for name, a, b in zip(COMPARED, key, usual, strict=True) if a != b]
         row["comparable"] = not differ
         row["reason"] = "; ".join(
-            f"its {name.replace('_', ' ')} is {_short(row[name])}, not {_short(usual[i])}"
+            f"its {name.replace('_', ' ')} is {_short(row.get(name))}, not {_short(usual[i])}"
             for i, name in enumerate(COMPARED)
             if name in differ
         )
 
 
 def _short(value: Any) -> str:
-    return f"{value[:12]}..." if isinstance(value, str) and len(value) > 40 else str(value)
+    # A hash is told by its beginning, a sentence is not.
+    long = isinstance(value, str) and len(value) > 40 and " " not in value
+    return f"{value[:12]}..." if long else str(value)

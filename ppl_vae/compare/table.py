@@ -16,8 +16,8 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     from rich.table import Table
 
     table = Table(title=title)
-    heads = ("variant", "ELBO", "KL", "log p(x) [nats]", "bits/dim", "k-hat > 0.7", "seconds")
-    for head in heads:
+    heads = ("variant", "ELBO", "KL", "log p(x) [nats]", "- best (z)", "bits/dim", "k-hat > 0.7")
+    for head in (*heads, "seconds"):
         table.add_column(escape(head), justify="left" if head == "variant" else "right")
 
     ready = [row for row in rows if is_ready(row)]
@@ -28,7 +28,8 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
             f"{row['elbo']:.2f}",
             f"{row['kl']:.2f}",
             f"{row['log_evidence']:.2f}{error}",
-            f"{row['bits_per_dim']:.4f}",
+            _behind(row),
+            "-" if row["bits_per_dim"] is None else f"{row['bits_per_dim']:.4f}",
             "-" if row["khat_share"] is None else f"{row['khat_share']:.0%}",
             f"{row['seconds']:.1f}",
         )
@@ -46,6 +47,31 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     if ready:
         kinds = " and ".join(sorted({row["standard_error_kind"] for row in ready}))
         console.print(f"± is the standard error {kinds}; log p(x) is a lower bound on average.")
+    _explain(console, ready)
+
+
+def _behind(row: dict[str, Any]) -> str:
+    told = row.get("paired")
+    if told is None:
+        return ""
+
+    return f"{told['difference']:.2f} ± {told['standard_error']:.2f} ({told['z']:.1f})"
+
+
+def _explain(console: Any, rows: Sequence[dict[str, Any]]) -> None:
+    told = {row["paired"]["over"] for row in rows if row.get("paired")}
+
+    if told:
+        console.print(
+            f"- best: the difference to the best on the same data, its standard error over "
+            f"{' or over '.join(sorted(told))}, and z, the number of standard errors as a normal "
+            "number; "
+            + (
+                "other draws are in it, another training is not."
+                if "data" in told
+                else "other draws and another training are in it."
+            )
+        )
 
 
 def is_ready(row: dict[str, Any]) -> bool:

@@ -41,6 +41,75 @@ READING = {
         "Far to the left lie the data that the model finds least likely. The ELBO lies below "
         "log p(x) by what the approximate posterior costs.",
     ),
+    "tails": (
+        "Particles that count",
+        "Each point is one datum. To the right its weights have a heavy tail, so that its estimate "
+        "is too low and its error bar too small; at the bottom one draw carries all.",
+    ),
+    "sandwich": (
+        "log p(x) from both sides",
+        "On data that the model drew, where an upper bound is known as well. The truth lies "
+        "between the line and the dots; crosses far below the dots are data of which importance "
+        "weighting falls short.",
+    ),
+    "gaps": (
+        "What the guide costs",
+        "Amortization is what one encoder for all data loses against a posterior refined for each "
+        "datum; family is what the best posterior of the family still lacks. Values below zero are "
+        "noise of the estimates.",
+    ),
+    "ranks": (
+        "Calibration: ranks",
+        "Each panel ranks the true value among the guide's draws. Flat within the grey is right; a "
+        "U says that the guide is too narrow, a hump too wide, and a slope that it is shifted. "
+        "Elements of a code depend on each other.",
+    ),
+    "differences": (
+        "Calibration: distribution of the ranks",
+        "A curve that leaves the grey is not chance, whichever it is of: with an exact guide, 95 % "
+        "of such figures have none outside. The farther it goes, the more the guide's "
+        "probabilities are off.",
+    ),
+    "coverage": (
+        "Calibration: coverage",
+        "Balls around points that depend on the data should hold as many true values as draws. "
+        "Above the diagonal the guide is off, too wide or ignores the data; below it, it is too "
+        "narrow or shifted.",
+    ),
+    "predictions": (
+        "Calibration: predictions",
+        "New data of the same latent variable should lie anywhere among the guide's predictions. A "
+        "U says that predictions are too sure, a hump that they are too vague, a slope that they "
+        "are shifted.",
+    ),
+    "dimensions": (
+        "Use of the dimensions",
+        "Each column is one dimension of the code, the costliest first. Above, what it costs of "
+        "the ELBO; below, how much its mean moves with the data, where stubs at the axis stand for "
+        "less. Orange dimensions stay under the dashed line, up to the noise of the draws: the "
+        "model does not use them, and a smaller code would do as well.",
+    ),
+    "aggregate": (
+        "Codes of the data against the prior",
+        "Filled are the codes of the data, outlined the draws of the prior that samples start "
+        "from. Where the outline stands without filling, samples come from codes that no datum "
+        "has; where filling stands without outline, data lie that are never sampled.",
+    ),
+    "rate_distortion": (
+        "Rate and distortion",
+        "The curve is what this decoder could do at each rate with the best encoder, by annealing: "
+        "an upper bound on the rate, on average. The dotted line joins all points of the sum that "
+        "the curve ends at; the further the guide lies above it, the more it costs.",
+    ),
+    "classifier": (
+        "Samples against held-out data",
+        "On the left, a classifier judges rows that it has not learned from: where both outlines "
+        "lie on each other, samples cannot be told from data; the further apart, the worse the "
+        "samples. On the right, blue bars should be as high as grey ones, which other real data "
+        "reach. Precision and density fall where samples look like no datum, recall and coverage "
+        "where there are data that the model does not draw; a density far above the grey bar means "
+        "that samples crowd about typical data.",
+    ),
 }
 
 UNBOUNDED = (

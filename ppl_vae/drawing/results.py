@@ -8,7 +8,7 @@ from typing import Any
 from .page import Html, element, join, number, percent, table
 from .verdict import verdict
 
-__all__ = ["headline", "ranking", "results"]
+__all__ = ["diagnoses", "headline", "ranking", "results"]
 
 Record = Mapping[str, Any]
 
@@ -26,18 +26,33 @@ def headline(evidence: Sequence[Record]) -> Iterable[Html]:
 
 def results(evidence: Sequence[Record]) -> Iterable[Html]:
     r"""A column for each record, with the last to tell how to read it, and verdicts."""
-    if not evidence:
+    told = [record for record in evidence if "log_evidence" in record]
+    if not told:
         return
 
     yield element("h2", "Results")
-    heads = ("", *map(_name, evidence), "how to read it")
-    rows = [[term, *map(show, evidence), note] for term, (show, note) in TERMS.items()]
+    heads = ("", *map(_name, told), "how to read it")
+    rows = [[term, *map(show, told), note] for term, (show, note) in TERMS.items()]
     yield table(rows, heads, notes=True)
 
     # The verdict on the best stands at the head of the page.
-    for record in evidence:
+    for record in told:
         if record is not _best(evidence):
             yield _judgement(record)
+
+
+def diagnoses(evidence: Sequence[Record]) -> Iterable[Html]:
+    r"""What evaluations say that are no estimates of log p(x), each by its verdict."""
+    told = [record for record in evidence if "log_evidence" not in record]
+    if told:
+        yield element("h2", "Diagnosis")
+
+    for record in told:
+        title = DIAGNOSES.get(record["method"], record["method"])
+        where = f"{title} ({record.get('split')}, {count(record.get('n'))} data)."
+        yield element(
+            "p", join([element("strong", where), record["verdict"]]), class_=record["level"]
+        )
 
 
 def ranking(groups: Sequence[Record], *, reasons: bool = False) -> Html:
@@ -75,10 +90,13 @@ def count(x: float | None) -> str:
 
 
 def _best(evidence: Sequence[Record]) -> Record | None:
-    held_out = [record for record in evidence if record.get("split") != "train"]
-    return max(
-        held_out, key=lambda r: (r.get("split") == "test", r.get("particles") or 0), default=None
-    )
+    held_out = [r for r in evidence if r.get("split") != "train" and "log_evidence" in r]
+
+    def rank(record: Record) -> tuple[bool, bool, int]:
+        usual = record.get("method", "importance") == "importance"
+        return record.get("split") == "test", usual, record.get("particles") or 0
+
+    return max(held_out, key=rank, default=None)
 
 
 def _judgement(record: Record) -> Html:
@@ -88,7 +106,9 @@ def _judgement(record: Record) -> Html:
 
 def _name(record: Record) -> str:
     parts = [str(record.get("split", "")), f"{count(record.get('n'))} data"]
-    if record.get("particles"):
+    if record.get("method") == "ais":
+        parts.append(f"annealing, {count(record['steps'])} steps, {record['particles']} chains")
+    elif record.get("particles"):
         parts.append(f"{count(record['particles'])} particles")
 
     return ", ".join(part for part in parts if part)
@@ -102,6 +122,15 @@ def _gap(record: Record) -> str:
     elbo = record.get("elbo")
     return number(None if elbo is None else record["log_evidence"] - elbo)
 
+
+DIAGNOSES = {
+    "bdmc": "Bounds from both sides",
+    "gap": "What the guide costs",
+    "calibration": "Calibration of the guide",
+    "latent": "Use of the latent variables",
+    "samples": "Samples against held-out data",
+}
+r"""What each way of evaluation is called in a report."""
 
 TERMS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "log p(x)": (

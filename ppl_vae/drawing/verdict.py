@@ -28,6 +28,9 @@ def verdict(record: Mapping[str, Any]) -> tuple[str, str]:
     Returns:
         ``"good"``, ``"fair"`` or ``"poor"``, and the sentences that say why.
     """
+    if "verdict" in record:
+        return record["level"], record["verdict"]
+
     level, sentence = _tails(record)
     notes = [sentence]
 

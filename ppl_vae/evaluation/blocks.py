@@ -13,7 +13,18 @@ from ..staging import Staged, choose
 from ..weights import Program, draw_guide, log_joint, log_weights
 from .pareto import khat
 
-__all__ = ["BLOCK", "Draw", "draw_weights", "estimates", "staged"]
+__all__ = [
+    "BLOCK",
+    "Draw",
+    "Terms",
+    "draw_weights",
+    "drawn",
+    "estimates",
+    "fields",
+    "mix",
+    "scored",
+    "staged",
+]
 
 BLOCK = (100, 50)
 r"""Particles and data of a block, drawn together from one seed."""
@@ -21,8 +32,11 @@ r"""Particles and data of a block, drawn together from one seed."""
 FEW = 50
 r"""The number of blocks below which programs are run as they are."""
 
-Draw = Callable[..., tuple[Tensor, Tensor, Tensor]]
-r"""From a batch and a number of particles to their log weights, each with shape ``(K, n)``."""
+Terms = tuple[Tensor, Tensor, Tensor]
+r"""The terms of the log weights: likelihood, prior and guide, each with shape ``(K, n)``."""
+
+Draw = Callable[..., Terms]
+r"""From a batch and a number of particles to the terms of their log weights."""
 
 
 def draw_weights(
@@ -34,7 +48,7 @@ def draw_weights(
     depth: int,
     budget: int,
     vectorized: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Terms:
     r"""The terms of the log weights: likelihood, prior and guide, each with shape ``(K, n)``.
 
     Arguments:
@@ -54,20 +68,35 @@ def draw_weights(
 
     # The same draws, scored by the model a few particles at a time.
     values, log_q = draw_guide(guide, batch, particles, depth=depth)
-    step = max(budget // n, 1)
+    return *scored(model, batch, values, depth=depth, step=max(budget // n, 1)), log_q
+
+
+def scored(
+    model: Program, batch: Any, values: Mapping[str, Tensor], *, depth: int, step: int
+) -> tuple[Tensor, Tensor]:
+    r"""The likelihood and the prior of given draws, each with shape ``(K, n)``.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        batch: The data of the block.
+        values: The values of all latent sites, each with shape ``(K, n, *event_shape)``.
+        depth: The number of nested plates of the programs.
+        step: The number of particles that the model scores at once.
+    """
+    particles = len(next(iter(values.values())))
     parts = [
         log_joint(model, batch, {k: v[i : i + step] for k, v in values.items()}, depth=depth)
         for i in range(0, particles, step)
     ]
     likelihood, prior = (torch.cat(terms) for terms in zip(*parts, strict=True))
-    return likelihood, prior, log_q
+    return likelihood, prior
 
 
 def staged(
     draw: Draw,
     programs: tuple[Program, Program],
     compile: str,
-    first: tuple[Any, int],
+    first: tuple[Any, Any],
     blocks: int,
 ) -> Draw:
     r"""The same function, replayed from a graph where that pays.
@@ -104,22 +133,53 @@ def estimates(draw: Draw, batch: Any, particles: int, seeds: tuple[int, int]) ->
         seeds: The seed of all draws and the number of the data's block, which tell the seed of
             each block.
     """
+    terms = drawn(draw, batch, particles, seeds)
+    likelihood, prior, guide = terms
+    return fields(terms, likelihood + prior - guide)
+
+
+def drawn(draw: Draw, batch: Any, particles: int, seeds: tuple[int, int], first: int = 0) -> Terms:
+    r"""The terms of all draws for the data of a block, on the CPU.
+
+    Arguments:
+        draw: The function that draws a block.
+        batch: The data.
+        particles: The number :math:`K` of draws for each datum, which come in blocks.
+        seeds: As for :func:`estimates`.
+        first: The number of the first block of draws.
+    """
     parts = []
 
     for k, start in enumerate(range(0, particles, BLOCK[0])):
-        torch.manual_seed(_mix(*seeds, k))
+        torch.manual_seed(mix(*seeds, first + k))
         parts.append(draw(batch, min(BLOCK[0], particles - start)))
 
     # The sums are small and want double precision, which not every device has.
     likelihood, prior, guide = (torch.cat(terms).cpu() for terms in zip(*parts, strict=True))
-    log_w = likelihood + prior - guide
+    return likelihood, prior, guide
+
+
+def fields(
+    terms: Terms, log_w: Tensor, error: Callable[[Tensor], Tensor] | None = None
+) -> dict[str, Tensor]:
+    r"""The fields of :class:`~ppl_vae.evaluation.Evidence`, from draws and their weights.
+
+    Arguments:
+        terms: The terms of the guide's own draws, of which ELBO, reconstruction and KL are means.
+        log_w: The log weights of all draws, with shape ``(K, n)``.
+        error: From the shares of the draws in the sum of the weights, with shape ``(K, n)``, to
+            the squared standard error of the logarithm; by default that of independent draws.
+    """
+    likelihood, prior, guide = terms
+    particles = len(log_w)
     log_p = log_w.logsumexp(0) - math.log(particles)
-    # The share of each draw in the sum of the weights.
-    share = log_w.double().softmax(0).square().sum(0)
+    shares = log_w.double().softmax(0)
+    share = shares.square().sum(0)
+    squared = share - 1 / particles if error is None else error(shares)
     return {
         "log_evidence": log_p,
-        "standard_error": (share - 1 / particles).clamp(min=0).sqrt().to(log_p),
-        "elbo": log_w.mean(0),
+        "standard_error": squared.clamp(min=0).sqrt().to(log_p),
+        "elbo": (likelihood + prior - guide).mean(0),
         "reconstruction": likelihood.mean(0),
         "kl": (guide - prior).mean(0),
         "ess": (1 / share).to(log_p),
@@ -127,6 +187,7 @@ def estimates(draw: Draw, batch: Any, particles: int, seeds: tuple[int, int]) ->
     }
 
 
-def _mix(seed: int, i: int, k: int) -> int:
-    # A seed for each block; the multipliers are primes, the product stays below 2 ** 63.
+def mix(seed: int, i: int, k: int) -> int:
+    r"""A seed for each block of draws, of the data's block :math:`i` and the draws' :math:`k`."""
+    # The multipliers are primes, the product stays below 2 ** 63.
     return (seed * 1_000_000_007 + i * 998_244_353 + k * 1_000_003 + 1) % (2**63 - 25)

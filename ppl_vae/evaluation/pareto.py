@@ -2,6 +2,8 @@ r"""The tail of importance weights."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,9 @@ __all__ = ["khat"]
 def khat(log_w: Tensor) -> Tensor:
     r"""The shape :math:`\hat{k}` of a generalized Pareto tail of the weights of each datum.
 
-    The :math:`M = \min(K / 5, 3 \sqrt{K})` largest weights, less the largest of the rest, are
-    fitted by the method of Zhang and Stephens, with the weakly informative prior of Vehtari et al.
+    The :math:`M = \lceil \min(K / 5, 3 \sqrt{K}) \rceil` largest weights, less the largest of the
+    rest, are fitted by the method of Zhang and Stephens, with the weakly informative prior of
+    Vehtari et al.
     Below 0.5 the weights have finite variance, and the error bar of an average is to be trusted;
     above 0.7 it is not, and more particles help little.
 
@@ -42,7 +45,7 @@ def khat(log_w: Tensor) -> Tensor:
     if K < 25:
         return log_w.new_full(log_w.shape[1:], torch.nan)
 
-    M = int(min(K / 5, 3 * K**0.5))
+    M = math.ceil(min(K / 5, 3 * K**0.5))
     top = log_w.double().sort(0).values[-M - 1 :]
     rounding = 8 * torch.finfo(log_w.dtype).eps * top.abs().amax(0)
     tied, equal = (top[1 + i] - top[0] <= rounding for i in (_quartile(M), M - 1))

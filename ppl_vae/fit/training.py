@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..device import pick_device
+from ..evaluation.latent.collapse import collapse
 from ..evaluation.signal import signal_to_noise
 from ..modules import modules_of, preserving
 from ..nonfinite import NonFiniteError, explain
@@ -188,6 +189,8 @@ class Training:
         row = self._row(start)
         self._end(row)
         progress.epoch(row)
+        if (sentence := collapse(row, self.history[:-1])) is not None:
+            progress.note(sentence)
 
         if self.on_epoch is not None:
             self.on_epoch(self)

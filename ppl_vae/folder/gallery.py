@@ -52,6 +52,11 @@ def figures(run: Any, *, split: str = "test", seed: int = 0) -> dict[str, Any]:
     if evidence is not None:
         found["evidence"] = plots.evidence_histogram(evidence["log_evidence"], evidence["elbo"])
 
+    # Of each way of evaluation the last.
+    for record in {r["method"]: r for r in run.evidence if r["split"] == split}.values():
+        arrays = run.arrays_of(record)
+        found |= {} if arrays is None else plots.judgements(record, arrays)
+
     return found
 
 

@@ -3,17 +3,18 @@ r"""Evaluations in the folder of a run: a record of each, and its numbers per da
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from ..evaluation import Evidence
 from ..folder.atomic import write_arrays, write_json
 from ..weights import Program, base_measure
 
-__all__ = ["digest", "dimensions", "forget", "keep", "measure"]
+__all__ = ["digest", "dimensions", "file_of", "forget", "keep", "measure"]
 
 KEY = ("method", "split", "particles", "n")
 r"""What tells records apart: fewer data are no repetition of all of them."""
@@ -23,7 +24,7 @@ def keep(
     folder: Path,
     records: Sequence[Mapping[str, Any]],
     record: Mapping[str, Any],
-    evidence: Evidence,
+    arrays: Mapping[str, np.ndarray],
     index: Tensor,
 ) -> None:
     r"""Writes an evaluation; its record replaces its like.
@@ -32,20 +33,32 @@ def keep(
         folder: The folder of the run.
         records: The records so far.
         record: The new record.
-        evidence: The evidence that it is of.
+        arrays: Its numbers, per datum or for figures.
         index: The rows of the split that were evaluated, with shape ``(n,)``.
     """
-    others = [r for r in records if any(r[k] != record[k] for k in KEY)]
+    others = [r for r in records if any(r.get(k) != record[k] for k in KEY)]
     write_json(folder / "evidence.json", [*others, record])
-    arrays = {k: v.cpu().numpy() for k, v in vars(evidence).items() if isinstance(v, Tensor)}
-    name = f"evidence-{record['split']}-{len(evidence)}x{record['particles']}.npz"
-    write_arrays(folder / name, {**arrays, "index": index.cpu().numpy()})
+    write_arrays(folder / file_of(record), {**arrays, "index": index.cpu().numpy()})
 
 
-def forget(folder: Path) -> None:
+def file_of(record: Mapping[str, Any]) -> str:
+    r"""The name of the file of a record's numbers.
+
+    Example:
+        >>> file_of({"method": "ais", "split": "test", "n": 100, "particles": 16})
+        'ais-test-100x16.npz'
+    """
+    # Importance weighting came first.
+    name = "evidence" if record["method"] == "importance" else record["method"]
+    particles = "" if record.get("particles") is None else f"x{record['particles']}"
+    return f"{name}-{record['split']}-{record['n']}{particles}.npz"
+
+
+def forget(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
     r"""Removes all evaluations, where training will replace the weights that they are of."""
-    for path in (folder / "evidence.json", *folder.glob("evidence-*.npz")):
+    for path in (folder / "evidence.json", *(folder / file_of(r) for r in records)):
         path.unlink(missing_ok=True)
+    shutil.rmtree(folder / "unfinished", ignore_errors=True)
 
 
 def dimensions(x: Tensor) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import yaml
 
 from ..fit import unscored
+from .evaluations import file_of
 
 __all__ = ["Records"]
 
@@ -87,13 +89,16 @@ class Records:
         return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []
 
     def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
-        r"""The evaluation on a split with the most data, then the most particles, per datum."""
-        records = [r for r in self.evidence if r["split"] == split]
+        r"""The importance weighting on a split with the most data, then particles, per datum."""
+        records = [r for r in self.evidence if (r["method"], r["split"]) == ("importance", split)]
         if not records:
             return None
 
-        best = max(records, key=lambda r: (r["n"], r["particles"]))
-        path = self.dir / f"evidence-{split}-{best['n']}x{best['particles']}.npz"
+        return self.arrays_of(max(records, key=lambda r: (r["n"], r["particles"])))
+
+    def arrays_of(self, record: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+        r"""The numbers of an evaluation, per datum or for figures; None if they are missing."""
+        path = self.dir / file_of(record)
         if not path.is_file():
             return None
 

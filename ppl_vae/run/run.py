@@ -2,19 +2,21 @@ r"""A run: training and evaluating the programs in its folder."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..catalogue import nearest
 from ..evaluation import Evidence, log_evidence
 from ..fit import Training
 from ..folder import checkpoint
 from ..folder.gallery import figures
 from ..folder.recipe import recipe
-from .evaluations import digest, dimensions, forget, keep, measure
+from .evaluations import forget
+from .methods import METHODS, Task
 from .predictions import Predictions
 from .training import run_saving, training_of
 
@@ -62,7 +64,7 @@ class Run(Predictions):
         checkpoint.restore(training, content, path)
 
         if training.epoch < training.epochs and not training.out_of_patience:
-            forget(self.dir)
+            forget(self.dir, self.evidence)
 
         self.follow(training)
 
@@ -111,33 +113,61 @@ class Run(Predictions):
     ) -> dict[str, Any]:
         r"""Estimates the evidence of a split and keeps the record, which replaces its like.
 
+        Arguments:
+            split: train, validation or test.
+            particles: The number of draws for each datum.
+            limit: The number of data, drawn at random, to evaluate; all if None.
+            seed: The seed of all draws.
+            options: As for :func:`~ppl_vae.run.methods.importance.importance`, ``memory`` and
+                ``progress``.
+
         Returns:
             The record: see :meth:`ppl_vae.evaluation.Evidence.summary`.
 
         Raises:
             ValueError: If the guide has no density.
         """
-        self._require_density()
-        batch = self.batch(split, limit, seed)
-        start = time.perf_counter()
-        evidence = log_evidence(
-            self.model, self.guide, batch, particles=particles, seed=seed, **options
-        )
-        # Of the raw data.
-        evidence = evidence.shifted(self.data.log_volumes(batch["x"]))
-        record = {
-            "method": "importance",
-            "split": split,
-            **evidence.summary(dimensions(batch["x"])),
-            "seed": seed,
-            "weights": self.weights,
-            "rows": digest(batch["index"]),
-            "seconds": time.perf_counter() - start,
-            "device": str(self.device),
-            "base_measure": measure(self.model, batch),
-        }
-        keep(self.dir, self.evidence, record, evidence, batch["index"])
-        return record
+        return self.diagnose("importance", split, limit, seed, particles=particles, **options)
+
+    def diagnose(
+        self,
+        method: str,
+        split: str = "test",
+        limit: int | None = None,
+        seed: int = 0,
+        *,
+        memory: int = 2**29,
+        progress: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        r"""Evaluates a split in one of several ways and keeps the record, which replaces its like.
+
+        Arguments:
+            method: The name of the way, in :data:`ppl_vae.run.methods.METHODS`: ``"importance"``,
+                ``"ais"``, ``"bdmc"``, ``"gap"``, ``"calibration"``, ``"latent"`` or ``"samples"``.
+            split: train, validation or test.
+            limit: The number of data, drawn at random, to evaluate; all if None.
+            seed: The seed of all draws.
+            memory: The number of bytes that intermediate results may take.
+            progress: Called with the number of data that are done.
+            options: The options of the method.
+
+        Returns:
+            The record, as plain values.
+
+        Raises:
+            ValueError: If there is no such method, or the guide has no density, which all but
+                ``"samples"`` need.
+        """
+        if method not in METHODS:
+            raise ValueError(
+                f"There is no method {method!r}{nearest(method, METHODS)}; there are "
+                f"{', '.join(METHODS)}."
+            )
+        if method != "samples":
+            self._require_density()
+
+        return METHODS[method](Task(self, method, split, limit, seed, memory, progress), **options)
 
     def figures(self) -> dict[str, Any]:
         r"""The figures of the report, by name; those that need absent data are left out."""

@@ -2,6 +2,7 @@ r"""Importance weights: what an objective or an estimator needs to know of a pai
 
 from .base import Site, Weights
 from .checks import SiteError
+from .propose import Proposal, draw_sites, redraw_site
 from .score import draw_guide, log_joint, log_weights, rescore, score_guide
 from .simulate import base_measure, densities, distributions, dream, simulate, sites_left_out
 from .traces import Arguments, Batch, Program, call, plate_depth
@@ -10,6 +11,7 @@ __all__ = [
     "Arguments",
     "Batch",
     "Program",
+    "Proposal",
     "Site",
     "SiteError",
     "Weights",
@@ -18,10 +20,12 @@ __all__ = [
     "densities",
     "distributions",
     "draw_guide",
+    "draw_sites",
     "dream",
     "log_joint",
     "log_weights",
     "plate_depth",
+    "redraw_site",
     "rescore",
     "score_guide",
     "simulate",

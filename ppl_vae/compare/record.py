@@ -1,0 +1,98 @@
+r"""Which record of a run's evaluations is compared, and what it is a record of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..run import Run
+
+__all__ = ["Setting", "chosen", "facts", "per_datum", "shared"]
+
+Setting = tuple[str, int]
+r"""How the evidence was estimated, and with how many particles."""
+
+PLAIN = "importance weighting"
+
+
+def shared(runs: Sequence[Run], split: str) -> Setting | None:
+    r"""The setting of an estimator that all runs were evaluated with, None if there is none.
+
+    Plain importance weighting comes before other draws, then many particles before few.
+
+    Arguments:
+        runs: The runs.
+        split: The split that they were evaluated on.
+    """
+    known = [{_setting(r) for r in _records(run, split)} for run in runs]
+    return max(set.intersection(*known), key=_rank, default=None) if known else None
+
+
+def chosen(run: Run, split: str, setting: Setting | None) -> dict[str, Any]:
+    r"""The record of a run that is compared: of the setting if there is one, of most data.
+
+    Records of other methods than importance weighting do not count.
+
+    Arguments:
+        run: The run, which was evaluated.
+        split: The split.
+        setting: What :func:`shared` tells.
+    """
+    records = _records(run, split)
+    same = [r for r in records if _setting(r) == setting] or records
+    return max(same, key=lambda r: (r["n"], _rank(_setting(r))))
+
+
+def facts(summary: Mapping[str, Any]) -> dict[str, Any]:
+    r"""What a run's data are, as far as a log-likelihood depends on it.
+
+    Example:
+        >>> told = {"hash": "ab", "name": "toy", "protocol": "", "binarization": "none"}
+        >>> facts({**told, "scaling": {"shift": 1.0, "scale": 2.0}, "log_volume": -0.7})
+        ... # doctest: +NORMALIZE_WHITESPACE
+        {'data': 'ab', 'data_name': 'toy', 'protocol': 'none', 'preprocessing': '(x - 1) / 2',
+         'change_of_volume': -0.7}
+
+    Arguments:
+        summary: What the run's folder knows of its data.
+    """
+    return {
+        "data": summary["hash"],
+        "data_name": summary["name"],
+        "protocol": summary["protocol"] or summary["binarization"],
+        "preprocessing": _scaling(summary.get("scaling")),
+        "change_of_volume": round(summary.get("log_volume", 0.0), 6),
+    }
+
+
+def per_datum(run: Run, record: Mapping[str, Any]) -> np.ndarray | None:
+    r"""The :math:`\log p(x)` of each datum that a record is of; None if it is not there."""
+    arrays = run.arrays_of(record)
+    return None if arrays is None else arrays["log_evidence"]
+
+
+def _records(run: Run, split: str) -> list[dict[str, Any]]:
+    return [r for r in run.evidence if r.get("method") == "importance" and r["split"] == split]
+
+
+def _setting(record: Mapping[str, Any]) -> Setting:
+    return record["estimator"], record["particles"]
+
+
+def _rank(setting: Setting) -> Any:
+    estimator, particles = setting
+    return estimator == PLAIN, particles, estimator
+
+
+def _scaling(state: Mapping[str, Any] | None) -> str:
+    if state is None:
+        return "none"
+    if not isinstance(state["shift"], list):
+        return f"(x - {state['shift']:.6g}) / {state['scale']:.6g}"
+
+    told = json.dumps(state, sort_keys=True).encode()
+    return f"a scaling by columns, {hashlib.sha256(told).hexdigest()[:8]}"

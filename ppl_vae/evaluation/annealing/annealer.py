@@ -1,0 +1,153 @@
+r"""Running chains for blocks of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from ...modules import evaluating, modules_of, preserving
+from ...staging import check_backend
+from ...weights import Program, log_weights
+from ..rows import Rows
+from .annealed import weighted
+from .chain import Watcher, forward, pilot
+from .path import Path
+from .schedule import schedule
+from .settings import Settings
+
+__all__ = ["Annealer"]
+
+BLOCK = 100
+r"""The number of data whose chains are run together, from one seed."""
+
+PILOTS = 8
+r"""The number of chains of a pilot run, at most."""
+
+Block = Callable[[slice, Any, Tensor], dict[str, Tensor]]
+Kept = MutableMapping[int, dict[str, Tensor]]
+r"""Finished blocks by number."""
+
+
+class Annealer:
+    r"""Runs chains for blocks of data.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        guide: The program :math:`q(z \mid x)`.
+        batch: The data.
+        settings: How chains are run.
+        memory: The number of bytes that intermediate results may take.
+        compile: How gradients are run.
+
+    Raises:
+        ValueError: As :func:`annealed_evidence`.
+    """
+
+    def __init__(
+        self,
+        model: Program,
+        guide: Program,
+        batch: Mapping[str, Tensor] | Tensor,
+        settings: Settings,
+        memory: int,
+        compile: str,
+    ) -> None:
+        devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
+        home = next(iter(devices)) if len(devices) == 1 else None
+        self.programs, self.rows, self.settings = (model, guide), Rows(batch, home), settings
+        self.compile, self.staged = compile, False
+
+        if len(self.rows) == 0:
+            raise ValueError("There are no data to evaluate; the batch is empty.")
+        check_backend(compile, home)
+
+        with _running(*self.programs):
+            twice = _twice(self.rows[:1])
+            self.path = Path(model, guide, twice, settings.start, memory)
+            device = log_weights(model, guide, twice).prior.device
+            self.betas = schedule(settings.steps, settings.spacing).to(device)
+
+    def run(
+        self,
+        block: Block,
+        kept: Kept | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> dict[str, Tensor]:
+        r"""Runs a function over all blocks of data.
+
+        Arguments:
+            block: The function, of which data they are, the data, and their step sizes; the
+                tensors it returns have the data last.
+            kept: Finished blocks by number.
+            progress: Called with the number of data of each block that is done.
+        """
+        kept = {} if kept is None else kept
+        parts = []
+        blocks = range(0, len(self.rows), BLOCK)
+
+        with _running(*self.programs):
+            for i, start in enumerate(blocks):
+                part = slice(start, min(start + BLOCK, len(self.rows)))
+                if i not in kept:
+                    kept[i] = self._block(block, i, part, len(blocks))
+                parts.append(kept[i])
+                if progress is not None:
+                    progress(part.stop - part.start)
+
+        return {name: torch.cat([part[name] for part in parts], -1) for name in parts[0]}
+
+    def lower(
+        self, part: slice, rows: Any, sizes: Tensor, watch: Watcher | None = None
+    ) -> dict[str, Tensor]:
+        r"""The fields of :class:`Annealed` for a block."""
+        start = self.path.draw(rows, self.settings.chains)
+        leapfrog = self.settings.leapfrog
+        log_w, accept = forward(self.path, rows, start, self.betas, sizes, leapfrog, watch)
+        return {
+            **weighted(log_w, accept.dtype),
+            "acceptance": accept if self.path.moving else torch.full_like(accept, torch.nan),
+        }
+
+    def _block(self, block: Block, i: int, part: slice, blocks: int) -> dict[str, Tensor]:
+        model, guide = self.programs
+        rows = self.rows[part]
+        with pyro.validation_enabled(True):
+            log_weights(model, guide, rows)
+
+        with pyro.validation_enabled(False):
+            if not self.staged:
+                calls = self.settings.gradients * blocks
+                self.path.stage(self.compile, rows, self.settings.chains, calls)
+                self.staged = True
+
+            self.seed(i, 0)
+            chains = min(self.settings.chains, PILOTS)
+            sizes = pilot(self.path, rows, chains, self.betas, self.settings.leapfrog)
+            self.seed(i, 1)
+            return {k: t.cpu() for k, t in block(part, rows, sizes).items()}
+
+    def seed(self, block: int, part: int) -> None:
+        r"""Sets the seed of a part of a block, so that no part depends on what came before."""
+        torch.manual_seed(
+            (self.settings.seed * 1_000_000_007 + block * 998_244_353 + part * 1_000_003 + 1)
+            % (2**63 - 25)
+        )
+
+
+@contextmanager
+def _running(model: Program, guide: Program) -> Iterator[None]:
+    # Buffers and random states are put back afterwards.
+    with evaluating(model, guide), preserving(model, guide):
+        yield
+
+
+def _twice(rows: Any) -> Any:
+    # The data's dimension shows by its size only where there are two data or more.
+    if isinstance(rows, Mapping):
+        return {name: torch.cat([t, t]) for name, t in rows.items()}
+    return torch.cat([rows, rows])

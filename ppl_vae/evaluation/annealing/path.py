@@ -1,0 +1,199 @@
+r"""The path of densities from a start to the posterior.
+
+.. math:: \log f_\beta(z) = (1 - \beta) \log \pi_0(z) + \beta \log p(x, z)
+
+where the start :math:`\pi_0` is the prior :math:`p(z)` or the guide :math:`q(z \mid x)`. The
+integral of :math:`f_0` is one, that of :math:`f_1` is :math:`p(x)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from ...staging import Staged, choose
+from ...weights import (
+    Program,
+    draw_sites,
+    log_joint,
+    log_weights,
+    plate_depth,
+    redraw_site,
+    score_guide,
+)
+from ..memory import bytes_per_row
+from .space import Jumping, Space, space_of
+
+__all__ = ["Path", "Point", "Start"]
+
+Start = Literal["prior", "guide"]
+r"""What annealing starts from."""
+
+Coordinates = Mapping[str, Tensor]
+
+
+class Point(NamedTuple):
+    r"""The terms of the path at some coordinates."""
+
+    start: Tensor
+    r""":math:`\log \pi_0(z)`, with shape ``(K, n)``."""
+    joint: Tensor
+    r""":math:`\log p(x, z)`, with shape ``(K, n)``."""
+    likelihood: Tensor
+    r""":math:`\log p(x \mid z)`, with shape ``(K, n)``."""
+    log_volume: Tensor
+    r"""The log volume of the coordinates, with shape ``(K, n)``."""
+    force: dict[str, Tensor]
+    r"""The gradient of the log density in the coordinates, by site that moves."""
+
+    def log_density(self, beta: Tensor) -> Tensor:
+        r"""The log density of the coordinates at a power, with shape ``(K, n)``."""
+        return (1 - beta) * self.start + beta * self.joint + self.log_volume
+
+    @property
+    def slope(self) -> Tensor:
+        r"""The derivative of the log density in the power, with shape ``(K, n)``."""
+        return self.joint.double() - self.start.double()
+
+
+class Path:
+    r"""The path for a pair of programs.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        guide: The program :math:`q(z \mid x)`.
+        rows: A batch of two data or more, of which the layout of the sites is read.
+        start: ``"prior"`` or ``"guide"``.
+        memory: The number of bytes that intermediate results of a gradient may take.
+
+    Raises:
+        ValueError: As :func:`~ppl_vae.weights.log_weights`, if a site lies outside of the plate
+            of the data, or cannot be moved.
+    """
+
+    def __init__(
+        self, model: Program, guide: Program, rows: Any, start: Start, memory: int
+    ) -> None:
+        if start not in get_args(Start):
+            raise ValueError(f"Annealing starts from prior or guide, got {start!r}.")
+
+        self.model, self.guide, self.start = model, guide, start
+        self.depth = plate_depth(model, guide, rows)
+        # A gradient keeps what a pass makes, and makes as much again.
+        self.budget = max(memory // (3 * bytes_per_row(model, guide, rows)), 1)
+        weights = log_weights(model, guide, rows, 2, depth=self.depth)
+        weights.check_local()
+        self.spaces: dict[str, Space] = {}
+        self.dims = {name: site.value.ndim for name, site in weights.sites.items()}
+
+        for name, site in weights.sites.items():
+            shape = site.spread(torch.zeros(2, weights.n)).shape
+            axis = max(i for i, size in enumerate(shape) if size == weights.n and i > 0)
+            self.spaces[name] = space_of(name, site, axis)
+
+        self.moving = [k for k, space in self.spaces.items() if not isinstance(space, Jumping)]
+        self.jumping = [k for k in self.spaces if k not in self.moving]
+        self._terms: Callable[..., Any] = self._gradient
+
+    @property
+    def program(self) -> Program:
+        r"""The program that draws from the start."""
+        return self.model if self.start == "prior" else self.guide
+
+    def draw(self, batch: Any, particles: int) -> dict[str, Tensor]:
+        r"""Draws coordinates from the start."""
+        return self.coordinates(draw_sites(self.program, batch, particles, depth=self.depth))
+
+    def coordinates(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        r"""The coordinates of values of the latent sites."""
+        return {
+            k: self.spaces[k].coordinates(v) if k in self.moving else v for k, v in values.items()
+        }
+
+    def repeated(
+        self, values: Mapping[str, Tensor], part: slice, particles: int
+    ) -> dict[str, Tensor]:
+        r"""The values of one particle for a part of the data, as those of many particles."""
+        found = {}
+        for name, value in values.items():
+            value = value.reshape(1, *[1] * (self.dims[name] - value.ndim), *value.shape[1:])
+            value = value.narrow(self.spaces[name].axis, part.start, part.stop - part.start)
+            found[name] = value.expand(particles, *value.shape[1:]).contiguous()
+
+        return found
+
+    def at(self, batch: Any, u: Coordinates, beta: Tensor) -> Point:
+        r"""The terms at coordinates, and the force there at a power."""
+        particles = len(next(iter(u.values())))
+        n = next(iter(u.values())).shape[self.spaces[next(iter(u))].axis]
+        size = min(max(self.budget // n, 1), particles)
+        parts = [
+            self._terms(batch, {k: t[i : i + size] for k, t in u.items()}, beta)
+            for i in range(0, particles, size)
+        ]
+        if len(parts) == 1:
+            return Point(*parts[0])
+
+        force = {k: torch.cat([part[-1][k] for part in parts]) for k in self.moving}
+        start, joint, likelihood, log_volume = (
+            torch.cat([part[i] for part in parts]) for i in range(4)
+        )
+        return Point(start, joint, likelihood, log_volume, force)
+
+    def redraw(self, batch: Any, u: Coordinates, site: str, share: float) -> Any:
+        r"""Draws a site that jumps anew from the start, given all others."""
+        values = {k: self.spaces[k].value(t)[0] if k in self.moving else t for k, t in u.items()}
+        return redraw_site(self.program, batch, values, site, share=share, depth=self.depth)
+
+    def stage(self, compile: str, batch: Any, particles: int, calls: int) -> None:
+        r"""Replays gradients from a graph where that pays.
+
+        Arguments:
+            compile: As for :func:`~ppl_vae.evaluation.log_evidence`.
+            batch: A batch as it will be.
+            particles: The number of chains.
+            calls: The planned number of gradients.
+        """
+        if compile == "off" or (compile == "auto" and calls < FEW):
+            return
+
+        self._terms = staged = self._staged("fx" if compile == "auto" else compile)
+
+        if compile == "auto":
+            u, beta = self.draw(batch, particles), torch.ones((), dtype=torch.float64)
+            entry = staged.entry(batch, {k: t.detach() for k, t in u.items()}, beta)
+            graph = None if entry is None else entry.graph
+            if graph is not None and (best := choose([graph], calls, graph.device)) != "fx":
+                self._terms = self._staged(best)
+
+    def _staged(self, backend: str) -> Staged:
+        return Staged(self._gradient, (self.model, self.guide), backend=backend)
+
+    def _gradient(self, batch: Any, u: Coordinates, beta: Tensor) -> tuple[Any, ...]:
+        with torch.enable_grad():
+            leaves = {k: u[k].detach().requires_grad_() for k in self.moving}
+            values, log_volume = dict(u), torch.zeros(())
+
+            for name, leaf in leaves.items():
+                values[name], volume = self.spaces[name].value(leaf)
+                log_volume = log_volume + volume
+
+            likelihood, prior = log_joint(self.model, batch, values, depth=self.depth)
+            joint = likelihood + prior
+            start = prior
+            if self.start == "guide":
+                start = score_guide(self.guide, batch, values, depth=self.depth)
+
+            log_volume = torch.zeros_like(prior) + log_volume
+            total = ((1 - beta) * start + beta * joint + log_volume).sum()
+            force = torch.autograd.grad(total, [*leaves.values()]) if leaves else ()
+
+        terms = tuple(t.detach() for t in (start, joint, likelihood, log_volume))
+        return (*terms, dict(zip(leaves, force, strict=True)))
+
+
+FEW = 200
+r"""The number of gradients below which programs are run as they are."""

@@ -1,0 +1,131 @@
+r"""Evidence between a lower and an upper bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from .settings import Settings
+
+__all__ = ["Sandwich"]
+
+LEVEL = 0.95
+r"""The probability with which :attr:`Sandwich.edges` hold the truth, at the least."""
+
+ENOUGH = 0.1
+r"""The gap in nats that is small beside what models differ by."""
+
+
+@dataclass(frozen=True)
+class Sandwich:
+    r"""Bounds on :math:`\log p(x)` of :math:`n` simulated data, in nats per datum."""
+
+    lower: Tensor
+    r"""The estimate of the chains forward, with shape ``(n,)``: a lower bound on average."""
+    upper: Tensor
+    r"""The estimate of the chains backward, with shape ``(n,)``: an upper bound on average."""
+    acceptance: Tensor
+    r"""The share of moves that were accepted, with shape ``(n,)``."""
+    data: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    r"""The simulated data by name."""
+    importance: Tensor | None = None
+    r"""The estimate of importance weighting, with shape ``(n,)``, if it was asked for."""
+    particles: int = 0
+    r"""The number of its particles."""
+    settings: Settings = field(default_factory=Settings)
+    r"""How chains were run."""
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        r"""An interval that holds the mean :math:`\log p(x)` of these data with 95 %, at least.
+
+        .. math:: \Big[ \bar{l} - t \, s / \sqrt{n}, \; \bar{u} + t \, s / \sqrt{n} \Big]
+
+        with the standard deviation :math:`s` of :math:`u_i - l_i`, which holds the noise of both
+        sides, and a quantile :math:`t` of Student's distribution. For one datum Markov's
+        inequality tells as much: each side may err by :math:`\log 40` nats.
+        """
+        low, high = self.lower.double().mean().item(), self.upper.double().mean().item()
+        margin = _margin(self.upper.double() - self.lower.double())
+        return low - margin, high + margin
+
+    def summary(self) -> dict[str, Any]:
+        r"""Means over the data, in nats per datum, and a verdict."""
+        gap = self.upper.double() - self.lower.double()
+        low, high = self.edges
+        found = {
+            "estimator": "bidirectional Monte Carlo, on simulated data",
+            "n": len(self),
+            "particles": self.settings.chains,
+            "steps": self.settings.steps,
+            "leapfrog": self.settings.leapfrog,
+            "start": self.settings.start,
+            "spacing": self.settings.spacing,
+            "lower": self.lower.double().mean().item(),
+            "upper": self.upper.double().mean().item(),
+            "edges": [low, high],
+            "gap": gap.mean().item(),
+            "gap_error": gap.std().item() / len(self) ** 0.5 if len(self) > 1 else math.nan,
+            "acceptance": self.acceptance.mean().item(),
+        }
+
+        if self.importance is not None:
+            short = self.upper.double() - self.importance.double()
+            found["importance_particles"] = self.particles
+            found["importance"] = self.importance.double().mean().item()
+            found["importance_gap"] = short.mean().item()
+            found["importance_gap_edge"] = short.mean().item() + _margin(short)
+
+        level, verdict = _judged(found)
+        return {**found, "level": level, "verdict": verdict}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        r"""The numbers of each datum."""
+        return {k: v.cpu().numpy() for k, v in vars(self).items() if isinstance(v, Tensor)}
+
+
+def _margin(differences: Tensor) -> float:
+    from scipy.stats import t
+
+    n, tail = len(differences), (1 - LEVEL) / 2
+    if n == 1:
+        return -math.log(tail)
+    return float(t.ppf(1 - tail, n - 1)) * differences.std().item() / n**0.5
+
+
+def _judged(found: dict[str, Any]) -> tuple[str, str]:
+    gap = found["gap"]
+    notes = [
+        f"On data simulated from the model, log p(x) lies between {found['edges'][0]:.2f} and "
+        f"{found['edges'][1]:.2f} nats with 95 %; annealing of {found['steps']} steps leaves a gap "
+        f"of {gap:.2f} nats."
+    ]
+    level = "good" if gap <= ENOUGH else "fair" if gap <= 10 * ENOUGH else "poor"
+
+    if gap > ENOUGH:
+        notes.append("Take more steps to narrow it: it falls as one over their number.")
+    if "importance" in found:
+        edge, particles = found["importance_gap_edge"], found["importance_particles"]
+        if edge <= 2 * ENOUGH:
+            notes.append(f"{particles} particles are enough (gap {found['importance_gap']:.2f}).")
+        elif found["importance"] < found["lower"] - ENOUGH:
+            notes.append(
+                f"{particles} particles are not enough: importance weighting is at least "
+                f"{found['lower'] - found['importance']:.2f} nats short. Rank models by annealing, "
+                "or train a better guide."
+            )
+        else:
+            notes.append(
+                f"Whether {particles} particles are enough is not decided: their gap is at most "
+                f"{edge:.2f} nats."
+            )
+
+    return level, " ".join(notes)

@@ -1,0 +1,87 @@
+r"""Bounds from both sides, on data that the model draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...evaluation.annealing import sandwich
+from ...evaluation.annealing.path import Start
+from ...evaluation.annealing.schedule import Spacing
+from .task import Task
+
+__all__ = ["bdmc"]
+
+
+def bdmc(
+    task: Task,
+    particles: int = 5000,
+    simulations: int = 100,
+    steps: int = 500,
+    chains: int = 16,
+    leapfrog: int = 10,
+    start: Start = "prior",
+    spacing: Spacing = "sigmoid",
+) -> dict[str, Any]:
+    r"""Bounds log p(x) from both sides, by bidirectional Monte Carlo on simulated data.
+
+    Arguments:
+        task: The run, and its data.
+        particles: The number of particles of the importance weighting that is judged.
+        simulations: The number of data to simulate.
+        steps: The number of steps from the start to the posterior.
+        chains: The number of chains of each datum, forward and backward.
+        leapfrog: The number of leapfrog steps of each transition.
+        start: What chains start from: prior, or guide.
+        spacing: How the powers of the likelihood are spaced: sigmoid, linear or geometric.
+    """
+    options: dict[str, Any] = {
+        "steps": steps,
+        "chains": chains,
+        "leapfrog": leapfrog,
+        "start": start,
+        "spacing": spacing,
+    }
+    kept = task.kept(**options, simulations=simulations)
+    run, n = task.run, simulations
+    batch = {name: t for name, t in task.batch.items() if name != "index"}
+    found = sandwich(
+        run.model,
+        run.guide,
+        batch,
+        n,
+        particles=particles,
+        **options,
+        memory=task.memory,
+        kept=kept,
+        **task.options,
+    )
+    summary = found.summary()
+    implied = _implied(summary, run.evidence, task.split)
+    if implied:
+        summary |= {"implied": implied, "verdict": f"{summary['verdict']} {_told(implied)}"}
+    return task.filed(summary, found.arrays(), kept)
+
+
+def _implied(
+    summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]], split: str
+) -> dict[str, Any] | None:
+    r"""The interval of the real data's evidence that the gap of simulated data implies.
+
+    Of annealing with the same settings, if the run has such a record.
+    """
+    same = ("split", "steps", "particles", "leapfrog", "start", "spacing")
+    wanted = {**summary, "split": split}
+    for record in reversed(records):
+        if record["method"] == "ais" and all(record.get(k) == wanted.get(k) for k in same):
+            low = record["log_evidence"]
+            return {"n": record["n"], "lower": low, "upper": low + summary["gap"]}
+
+    return None
+
+
+def _told(implied: Mapping[str, Any]) -> str:
+    return (
+        f"If real data behave as simulated ones, their log p(x) lies between {implied['lower']:.2f}"
+        f" and {implied['upper']:.2f} ({implied['n']} data, annealing with the same settings)."
+    )
