@@ -67,6 +67,7 @@ ENGINE = (
     }
 )
 RUNS = FOLDERS | {
+    "ppl_vae.arviz",
     "ppl_vae.experiment",
     "ppl_vae.fit_prior",
     "ppl_vae.plots",
@@ -146,7 +147,7 @@ ALLOWED: dict[str, set[str]] = {
     | LANGUAGE
     | {"ppl_vae.catalogue", "ppl_vae.legality", "ppl_vae.listing", "ppl_vae.objectives"},
     "folder/gallery.py": {"torch", "ppl_vae.plots", "ppl_vae.predict"},
-    "compare/*": RUNS | {"rich"},
+    "compare/*": RUNS | {"rich", "numpy", "scipy"},
     "posterior/*": PYRO
     | WEIGHTS
     | {"numpy", "ppl_vae.evaluation", "ppl_vae.posterior", "ppl_vae.run"},

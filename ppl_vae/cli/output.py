@@ -49,7 +49,9 @@ def done(run: Run) -> None:
 def told(record: dict[str, Any]) -> str:
     r"""What an evaluation found, in a sentence or two."""
     if record["method"] != "importance":
-        head = f"{record['method']}, {record['n']} data of {record['split']}"
+        simulated = record["method"] in ("bdmc", "calibration")
+        data = "simulated data" if simulated else f"data of {record['split']}"
+        head = f"{record['method']}, {record['n']} {data}"
         if "log_evidence" in record:
             head = f"{head}: log p(x) = {record['log_evidence']:.2f} nats per datum"
         return f"{head}. {record['verdict']}"

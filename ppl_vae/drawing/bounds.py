@@ -50,7 +50,7 @@ def sandwich(
     left.set_ylim(min(bottom, -0.1) * 1.05, max(-0.06 * bottom, 0.05))
     left.set_xlabel("data, the least likely first")
     left.set_ylabel("nats below the upper bound")
-    left.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3)
 
     means = {"lower": low.mean(), "upper": high.mean()}
     if importance is not None:
@@ -103,7 +103,9 @@ def rate_distortion(
     edge = np.array(axes.get_xlim())
     axes.plot(edge, total - edge, ":", color=MARK, label="points of the same sum")
     axes.set_xlim(*edge)
-    axes.set_ylim(*frame(np.append(D, guide[1] if guide else D[-1]), 0.0))
+    # Where next to nothing is coded, distortion is out of all proportion.
+    low = min(D[-1], guide[1] if guide else D[-1])
+    axes.set_ylim(low - 0.1 * R[-1], D[-1] + 3 * R[-1])
     axes.set_xlabel("rate: KL(q(z) || p(z)), nats per datum")
     axes.set_ylabel("distortion: -E[log p(x | z)], nats per datum")
     axes.legend()
@@ -178,7 +180,7 @@ def tails(ess: Array, khat: Array, particles: int, *, dpi: float = 100) -> Figur
     )
     axes = figure.add_subplot()
     over = float((k[known] > 0.7).mean())
-    _zones(axes, *frame(k[known], 0.002))
+    _zones(axes, *frame(k[known], 0.02))
     axes.semilogy(k[known], size[known], ".", color=MODEL, alpha=0.4, markersize=4)
     axes.axhline(particles, color=MARK, linestyle=":")
     axes.annotate(

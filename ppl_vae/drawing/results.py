@@ -49,7 +49,9 @@ def diagnoses(evidence: Sequence[Record]) -> Iterable[Html]:
 
     for record in told:
         title = DIAGNOSES.get(record["method"], record["method"])
-        where = f"{title} ({record.get('split')}, {count(record.get('n'))} data)."
+        simulated = record["method"] in ("bdmc", "calibration")
+        data = "simulated data" if simulated else f"data of {record.get('split')}"
+        where = f"{title} ({count(record.get('n'))} {data})."
         yield element(
             "p", join([element("strong", where), record["verdict"]]), class_=record["level"]
         )

@@ -1,0 +1,197 @@
+r"""Laws of evaluating a run: each method files a record, its arrays and figures, and can go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppl_vae.cli import main
+from ppl_vae.compare import groups
+from ppl_vae.folder import checkpoint
+from ppl_vae.report import write_report
+from ppl_vae.run import Run, train
+from ppl_vae.run.evaluations import forget
+from ppl_vae.run.methods import METHODS
+
+SMALL = (
+    "--epochs 2 --latent 2 --encoder mlp --encoder.hidden [16] --decoder mlp --decoder.hidden [16]"
+)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "importance": {"particles": 30},
+    "ais": {"steps": 3, "chains": 4, "leapfrog": 2},
+    "bdmc": {"steps": 3, "chains": 4, "leapfrog": 2, "simulations": 12, "particles": 30},
+    "gap": {"particles": 20, "refinement": 3, "steps": 3, "chains": 4},
+    "calibration": {"simulations": 100, "draws": 7},
+    "latent": {"draws": 2, "steps": 3, "chains": 4},
+    "samples": {"draws": 60, "permutations": 20},
+}
+FIGURES = {
+    "importance": {"tails"},
+    "ais": set(),
+    "bdmc": {"sandwich"},
+    "gap": {"gaps"},
+    "calibration": {"ranks", "differences", "coverage", "predictions"},
+    "latent": {"dimensions_z", "aggregate_z", "rate_distortion"},
+    "samples": {"classifier"},
+}
+
+methods = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    return train("digits", folder, SMALL.split(), progress=False)
+
+
+@pytest.fixture
+def run(trained: Run, tmp_path: Path) -> Run:
+    return Run(shutil.copytree(trained.dir, tmp_path / "run"))
+
+
+def call(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -> tuple[str, str]:
+    assert main(line.split()) == status
+    return tuple(capsys.readouterr())  # type: ignore[return-value]
+
+
+def test_all_are_tried() -> None:
+    assert OPTIONS.keys() == METHODS.keys() == FIGURES.keys()
+
+
+@methods
+def test_a_method_files_what_it_found(run: Run, method: str) -> None:
+    record = run.diagnose(method, limit=60, **OPTIONS[method])
+    assert run.evidence == [json.loads(json.dumps(record))]
+    assert record["method"] == method and record["split"] == "test" and record["seconds"] > 0
+    arrays = run.arrays_of(record)
+    assert arrays is not None and len(arrays["index"]) == 60
+    assert FIGURES[method] <= run.figures().keys()
+    # A repeat replaces its own, and gives the same numbers.
+    again = run.diagnose(method, limit=60, **OPTIONS[method])
+    assert run.evidence == [json.loads(json.dumps(again))]
+    assert {**record, "seconds": 0} == {**again, "seconds": 0}
+    assert not (run.dir / "unfinished").exists()
+
+
+def test_methods_stand_side_by_side(run: Run) -> None:
+    r"""Each in the report; comparisons take importance weighting alone."""
+    for method, options in OPTIONS.items():
+        run.diagnose(method, limit=60, **options)
+    assert [record["method"] for record in run.evidence] == [*METHODS]
+    page = write_report(run).read_text()
+    for word in ("Diagnosis", "Calibration of the guide", "Samples against held-out data"):
+        assert word in page
+    (group,) = groups([str(run.dir)])
+    evidence = run.evidence_per_datum("test")
+    assert evidence is not None
+    assert group["log_evidence"] == pytest.approx(float(evidence["log_evidence"].mean()))
+
+
+def test_annealing_and_its_gap_imply_an_interval(run: Run) -> None:
+    options = OPTIONS["ais"]
+    run.diagnose("ais", limit=30, **options)
+    record = run.diagnose("bdmc", simulations=12, particles=0, **options)
+    implied = record["implied"]
+    assert implied["n"] == 30
+    assert implied["upper"] - implied["lower"] == pytest.approx(record["gap"])
+    other = {**options, "steps": 4}
+    assert "implied" not in run.diagnose("bdmc", simulations=12, particles=0, **other)
+
+
+@pytest.mark.parametrize("method", ["importance", "ais"])
+def test_a_stopped_evaluation_goes_on(run: Run, method: str) -> None:
+    r"""What was finished before a stop is not done again, and the numbers are the same."""
+    options = {**OPTIONS[method], "limit": 240}
+    whole = run.diagnose(method, **options)
+    (run.dir / "evidence.json").unlink()
+    done: list[int] = []
+
+    def stop(n: int) -> None:
+        done.append(n)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.diagnose(method, **options, progress=stop)
+    assert any((run.dir / "unfinished").iterdir()) and not run.evidence
+
+    again = run.diagnose(method, **options)
+    assert {**again, "seconds": 0} == {**whole, "seconds": 0}
+    assert not (run.dir / "unfinished").exists()
+
+
+def test_evaluations_are_forgotten(run: Run) -> None:
+    r"""As they are where training goes on: records, arrays, and what was not finished."""
+    run.diagnose("ais", limit=30, **OPTIONS["ais"])
+    assert {path.name for path in run.dir.glob("*.npz")} == {"ais-test-30x4.npz"}
+    forget(run.dir, run.evidence)
+    assert not [*run.dir.glob("*.npz")] and not run.evidence
+
+
+def test_blocks_of_other_weights_are_not_taken(run: Run) -> None:
+    def stop(n: int) -> None:
+        raise KeyboardInterrupt
+
+    options = {"limit": 60, "particles": 30}
+    with pytest.raises(KeyboardInterrupt):
+        run.diagnose("importance", **options, progress=stop)
+
+    # A file of other weights, in the place of those.
+    path = run.dir / "checkpoints" / "best.safetensors"
+    tensors, content = checkpoint.read(path)
+    for name, t in tensors.items():
+        if t.is_floating_point():
+            tensors[name] = t * 1.01
+    checkpoint.write(path, (tensors, content))
+    first = Run(run.dir).diagnose("importance", **options)
+    shutil.rmtree(run.dir / "unfinished", ignore_errors=True)
+    again = Run(run.dir).diagnose("importance", **options)
+    assert first["log_evidence"] == again["log_evidence"]
+
+
+# The command line
+
+
+def test_methods_on_the_command_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"evaluate {run.dir} --method ais --limit 20 --steps 3 --chains 4 --leapfrog 2"
+    out, err = call(capsys, line)
+    record = json.loads(out)
+    assert record in run.evidence and record["steps"] == 3
+    assert f"log p(x) = {record['log_evidence']:.2f}" in err
+
+    out, err = call(capsys, f"evaluate {run.dir} --particles 30 --limit 20 --defensive 0.2")
+    assert json.loads(out)["defensive"] == 0.2
+
+    out, _ = call(capsys, "evaluate --method bdmc --help")
+    assert "--simulations" in out and "--leapfrog" in out and "--defensive" not in out
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--method bdcm", "no method 'bdcm'"),
+        ("--method ais --particles 3", "no option --particles"),
+        ("--method ais --steps 0", "steps of 1 or more"),
+        ("--method calibration --simulations 3", "20 simulations"),
+    ],
+)
+def test_refusals(run: Run, capsys: pytest.CaptureFixture[str], line: str, told: str) -> None:
+    _, err = call(capsys, f"evaluate {run.dir} {line} --limit 20", status=2)
+    assert told in err and len(err.strip().splitlines()) == 1
+    assert not run.evidence
+
+
+def test_a_guide_without_a_density(tmp_path: Path) -> None:
+    options = f"{SMALL} --posterior Delta --objective RAE".split()
+    run = train("digits", tmp_path / "run", options, progress=False)
+    for method in METHODS:
+        if method != "samples":
+            with pytest.raises(ValueError, match="no density"):
+                run.diagnose(method)
+    record = run.diagnose("samples", limit=60, **OPTIONS["samples"])
+    assert record["samples"]["precision"]["value"] >= 0
