@@ -31,7 +31,7 @@ def made(experiment: str, options: str, folder: Path, particles: int | None) -> 
         NonFiniteError: If the training does not stay finite.
     """
     run = trained(experiment, shlex.split(options), folder)
-    known = {r["particles"] for r in run.evidence if r["split"] == "test"}
+    known = {r["particles"] for r in weighted(run)}
 
     if particles is not None and particles not in known:
         run.evaluate("test", particles=particles)
@@ -88,11 +88,17 @@ def record(run: Run) -> dict[str, Any]:
     Raises:
         ValueError: If the run was not evaluated on the test set.
     """
-    found = [r for r in run.evidence if r["split"] == "test"]
+    found = weighted(run)
     if not found:
         raise ValueError(f"The run {run.dir} was not evaluated on the test set.")
 
     return max(found, key=lambda r: (r["n"], r["particles"]))
+
+
+def weighted(run: Run) -> list[dict[str, Any]]:
+    r"""The records of importance weighting on the test set; other methods do not rank runs."""
+    kinds = {"importance", None}
+    return [r for r in run.evidence if r["split"] == "test" and r.get("method") in kinds]
 
 
 def records(runs: Iterable[Run]) -> list[dict[str, Any]]:
