@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ppl_vae.cli import main
@@ -195,3 +194,14 @@ def test_a_guide_without_a_density(tmp_path: Path) -> None:
                 run.diagnose(method)
     record = run.diagnose("samples", limit=60, **OPTIONS["samples"])
     assert record["samples"]["precision"]["value"] >= 0
+
+
+def test_estimators_stand_side_by_side(run: Run) -> None:
+    r"""Draws of other kinds do not replace the plain ones, which a run's own number is of."""
+    plain = run.diagnose("importance", limit=20, particles=32)
+    for options in ({"defensive": 0.25}, {"draws": "sobol"}, {"refine": 2}):
+        run.diagnose("importance", limit=20, particles=32, **options)
+    assert len(run.evidence) == len([*run.dir.glob("evidence-*.npz")]) == 4
+    arrays = run.evidence_per_datum("test")
+    assert arrays is not None
+    assert float(arrays["log_evidence"].mean()) == pytest.approx(plain["log_evidence"])

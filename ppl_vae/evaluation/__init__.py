@@ -19,6 +19,7 @@ from .annealing import (
 from .calibration import Calibration, calibration
 from .evidence import Evidence, log_evidence
 from .gap import Gap, inference_gap
+from .kept import Kept
 from .latent import LatentUse, latent_use
 from .pareto import khat
 from .refine import refine
@@ -32,6 +33,7 @@ __all__ = [
     "Calibration",
     "Evidence",
     "Gap",
+    "Kept",
     "LatentUse",
     "RateDistortion",
     "Refined",

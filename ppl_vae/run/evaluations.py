@@ -3,6 +3,7 @@ r"""Evaluations in the folder of a run: a record of each, and its numbers per da
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ from ..weights import Program, base_measure
 
 __all__ = ["digest", "dimensions", "file_of", "forget", "keep", "measure"]
 
-KEY = ("method", "split", "particles", "n")
+PLAIN = "importance weighting"
+
+KEY = ("method", "split", "particles", "n", "estimator")
 r"""What tells records apart: fewer data are no repetition of all of them."""
 
 
@@ -36,7 +39,7 @@ def keep(
         arrays: Its numbers, per datum or for figures.
         index: The rows of the split that were evaluated, with shape ``(n,)``.
     """
-    others = [r for r in records if any(r.get(k) != record[k] for k in KEY)]
+    others = [r for r in records if any(r.get(k) != record.get(k) for k in KEY)]
     write_json(folder / "evidence.json", [*others, record])
     write_arrays(folder / file_of(record), {**arrays, "index": index.cpu().numpy()})
 
@@ -48,10 +51,16 @@ def file_of(record: Mapping[str, Any]) -> str:
         >>> file_of({"method": "ais", "split": "test", "n": 100, "particles": 16})
         'ais-test-100x16.npz'
     """
-    # Importance weighting came first.
-    name = "evidence" if record["method"] == "importance" else record["method"]
+    name, more = record["method"], ""
+    if name == "importance":
+        # It came first. Draws of other kinds stand beside the plain ones.
+        name = "evidence"
+        more = record.get("estimator", PLAIN).removeprefix(PLAIN)
+        more = "-".join(re.findall(r"[\w.]+", more))
+
     particles = "" if record.get("particles") is None else f"x{record['particles']}"
-    return f"{name}-{record['split']}-{record['n']}{particles}.npz"
+    parts = [name, record["split"], f"{record['n']}{particles}", more]
+    return f"{'-'.join(part for part in parts if part)}.npz"
 
 
 def forget(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:

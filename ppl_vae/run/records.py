@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from ..fit import unscored
-from .evaluations import file_of
+from .evaluations import PLAIN, file_of
 
 __all__ = ["Records"]
 
@@ -89,12 +89,18 @@ class Records:
         return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []
 
     def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
-        r"""The importance weighting on a split with the most data, then particles, per datum."""
+        r"""The importance weighting on a split with the most data, then particles, per datum.
+
+        That of plain draws before others.
+        """
         records = [r for r in self.evidence if (r["method"], r["split"]) == ("importance", split)]
         if not records:
             return None
 
-        return self.arrays_of(max(records, key=lambda r: (r["n"], r["particles"])))
+        def rank(record: Mapping[str, Any]) -> tuple[bool, int, int]:
+            return record.get("estimator", PLAIN) == PLAIN, record["n"], record["particles"]
+
+        return self.arrays_of(max(records, key=rank))
 
     def arrays_of(self, record: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
         r"""The numbers of an evaluation, per datum or for figures; None if they are missing."""
