@@ -340,6 +340,13 @@ def test_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+def test_collapse_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    r"""A latent variable that its weight drives to the prior is told of, once."""
+    fit(svi(ELBO(kl_weight=1000.0), network=mlp([4])), dataset(), epochs=30, batch_size=32)
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1 and "the posterior collapses to the prior" in notes[0]
+
+
 def test_signal() -> None:
     r"""Each epoch tells how much of the gradient is signal, and nothing else changes."""
     plain, told = (

@@ -50,7 +50,7 @@ READING = {
         "log p(x) from both sides",
         "On data that the model drew, where an upper bound is known as well. The truth lies "
         "between the line and the dots; crosses far below the dots are data of which importance "
-        "weighting falls short.",
+        "weighting falls short. CUBO is an upper bound only for ever more particles.",
     ),
     "gaps": (
         "What the guide costs",

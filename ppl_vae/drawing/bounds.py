@@ -20,7 +20,12 @@ r"""The number of data that are drawn one by one, at most."""
 
 @styled
 def sandwich(
-    lower: Array, upper: Array, importance: Array | None = None, *, dpi: float = 100
+    lower: Array,
+    upper: Array,
+    importance: Array | None = None,
+    cubo: Array | None = None,
+    *,
+    dpi: float = 100,
 ) -> Figure:
     r"""Estimates of :math:`\log p(x)` from below and from above, datum by datum.
 
@@ -32,6 +37,8 @@ def sandwich(
         lower: The estimates from below, in nats, with shape ``(n,)``.
         upper: Those from above, with shape ``(n,)``.
         importance: Those of importance weighting, with shape ``(n,)``.
+        cubo: The chi-squared values of its weights, of which the mean is drawn, with shape
+            ``(n,)``.
         dpi: The number of pixels per inch.
     """
     low, high = as_tensor(lower).numpy(), as_tensor(upper).numpy()
@@ -56,8 +63,12 @@ def sandwich(
     if importance is not None:
         means = {"importance\nweighting": as_tensor(importance).numpy().mean(), **means}
     colors = [MARK, MODEL, BOUND][-len(means) :]
+    if cubo is not None:
+        # No edge: an upper bound for ever more particles alone.
+        means, colors = {**means, "CUBO": as_tensor(cubo).numpy().mean()}, [*colors, "none"]
     at = np.arange(len(means))
-    right.scatter(at, [*means.values()], color=colors, s=60, zorder=3)
+    edges = [MARK if color == "none" else color for color in colors]
+    right.scatter(at, [*means.values()], color=colors, edgecolors=edges, s=60, zorder=3)
     for x, value in zip(at, means.values(), strict=True):
         above: dict[str, Any] = {"xytext": (0, 8), "textcoords": "offset points", "fontsize": 9}
         right.annotate(f"{value:.2f}", (x, value), ha="center", **above)

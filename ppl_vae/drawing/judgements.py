@@ -35,7 +35,9 @@ def _importance(record: Record, arrays: Arrays) -> Figures:
 def _bdmc(record: Record, arrays: Arrays) -> Figures:
     yield (
         "sandwich",
-        bounds.sandwich(arrays["lower"], arrays["upper"], arrays.get("importance")),
+        bounds.sandwich(
+            arrays["lower"], arrays["upper"], arrays.get("importance"), arrays.get("cubo")
+        ),
     )
 
 

@@ -103,14 +103,14 @@ def sandwich(
         return {"lower": lower, "upper": upper.to(lower), "acceptance": accept}
 
     found = annealer.run(both, kept, progress)
-    weighted = None
+    beside: dict[str, Any] = {"data": simulated, "settings": settings}
     if particles:
-        evidence = log_evidence(model, guide, simulated, particles, seed=seed, memory=memory)
-        weighted = evidence.log_evidence.cpu()
+        e = log_evidence(model, guide, simulated, particles, seed=seed, memory=memory)
+        # The squares of the weights, by their effective sample size.
+        cubo = e.log_evidence + (particles / e.ess).log() / 2
+        beside |= {"importance": e.log_evidence.cpu(), "cubo": cubo.cpu(), "particles": particles}
 
-    return Sandwich(
-        **found, data=simulated, importance=weighted, particles=particles, settings=settings
-    )
+    return Sandwich(**{**found, **beside})
 
 
 def _simulated(

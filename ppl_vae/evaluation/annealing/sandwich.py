@@ -35,6 +35,9 @@ class Sandwich:
     r"""The simulated data by name."""
     importance: Tensor | None = None
     r"""The estimate of importance weighting, with shape ``(n,)``, if it was asked for."""
+    cubo: Tensor | None = None
+    r"""The :math:`\chi^2` value :math:`\frac{1}{2} \log \frac{1}{K} \sum_k w_k^2` of the same
+    weights, with shape ``(n,)``: an upper bound only as :math:`K` grows."""
     particles: int = 0
     r"""The number of its particles."""
     settings: Settings = field(default_factory=Settings)
@@ -81,6 +84,8 @@ class Sandwich:
             short = self.upper.double() - self.importance.double()
             found["importance_particles"] = self.particles
             found["importance"] = self.importance.double().mean().item()
+            if self.cubo is not None:
+                found["cubo"] = self.cubo.double().mean().item()
             found["importance_gap"] = short.mean().item()
             found["importance_gap_edge"] = short.mean().item() + _margin(short)
 
