@@ -18,6 +18,7 @@ from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
 from ppl_vae.evaluation import log_evidence
 from ppl_vae.evaluation.annealing import (
+    Annealed,
     Sandwich,
     annealed_evidence,
     rate_distortion,
@@ -27,7 +28,7 @@ from ppl_vae.evaluation.annealing.chain import pilot
 from ppl_vae.evaluation.annealing.path import Path
 from ppl_vae.evaluation.annealing.schedule import schedule
 from ppl_vae.evaluation.annealing.transition import jump, move
-from ppl_vae.guides import Amortized
+from ppl_vae.guides import Amortized, SemiAmortized
 from ppl_vae.models import VAE, Linear
 from ppl_vae.networks import mlp
 from ppl_vae.weights import draw_sites, redraw_site
@@ -380,6 +381,135 @@ def test_pilot(float64: None) -> None:
         u = {"z": model.posterior(x).sample((400,))}
         _, _, accept = move(path, x, u, betas[-1], sizes[-1], 5)
     assert ((accept.mean(0) - 0.7).abs() < 0.15).all()
+
+
+# What programs bring with them
+
+
+def test_sites_that_are_summed_out(float64: None) -> None:
+    r"""A site that the model sums out is no latent variable of the chains."""
+    weights, loc = torch.tensor([0.3, 0.7]), torch.tensor([-1.0, 2.0])
+
+    def model(x: Tensor | None = None, *, n: int = 1) -> Tensor:
+        with pyro.plate("data", n if x is None else len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            infer = {"enumerate": "parallel"}
+            k = pyro.sample("k", dist.Categorical(weights), infer=infer)
+            return pyro.sample("x", dist.Normal(z + loc[k], 0.5), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    x = torch.randn(10)
+    mixture = dist.MixtureSameFamily(dist.Categorical(weights), dist.Normal(loc, 1.25**0.5))
+    for start in ("prior", "guide"):
+        found = annealed_evidence(model, guide, x, steps=20, chains=100, start=start)  # type: ignore[arg-type]
+        error = found.log_evidence - mixture.log_prob(x)
+        assert abs(error.sum() / found.standard_error.square().sum().sqrt()) < 4
+
+    both = sandwich(model, guide, {"x": x}, n=40, particles=0, steps=20, chains=8)
+    low, high = both.edges
+    assert low <= mixture.log_prob(both.data["x"]).mean() <= high
+
+
+def test_a_site_without_a_density_of_its_own_is_refused() -> None:
+    def model(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            infer = {"enumerate": "parallel"}
+            k = pyro.sample("k", dist.Categorical(torch.ones(2)), infer=infer)
+            z = pyro.sample("z", dist.Normal(k.to(x), 1.0))
+            pyro.sample("x", dist.Normal(z, 0.5), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    with pytest.raises(ValueError, match="'z' depends on a site that the model sums out"):
+        annealed_evidence(model, guide, torch.randn(3))
+
+
+def test_starts_that_are_no_law_are_refused() -> None:
+    r"""Chains start from the guide only where its density is one, and covers the prior."""
+    q = Conditional((6,), families.Normal((2,)), mlp([8]))
+    model = Linear(6, 2)
+    x = model(n=5).detach()
+    noisy = SemiAmortized(q, steps=2).attach(model)
+    with pytest.raises(ValueError, match="changes from run to run"):
+        annealed_evidence(model, noisy, x, steps=2, start="guide")
+    assert annealed_evidence(model, noisy, x, steps=2).log_evidence.isfinite().all()
+
+    narrow = Amortized(Conditional((6,), families.Gamma((2,)), mlp([8])))
+    with pytest.raises(ValueError, match="never draws a part"):
+        annealed_evidence(model, narrow, x, steps=2, start="guide")
+
+
+def test_several_discrete_sites(float64: None) -> None:
+    r"""Two coins, one of which depends on the other, and a normal: the sum and quadrature."""
+
+    def model(x: Tensor | None = None, *, n: int = 1) -> Tensor:
+        with pyro.plate("data", n if x is None else len(x), dim=-1):
+            a = pyro.sample("a", dist.Bernoulli(0.4))
+            b = pyro.sample("b", dist.Bernoulli(0.2 + 0.6 * a))
+            z = pyro.sample("z", dist.Normal(a - b, 0.8))
+            return pyro.sample("x", dist.Normal(z + 2 * a + b, 0.5), obs=x)
+
+    def guide(x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("a", dist.Bernoulli(0.5))
+            pyro.sample("b", dist.Bernoulli(0.5))
+            pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    def exact(x: Tensor) -> Tensor:
+        terms = [
+            dist.Bernoulli(0.4).log_prob(a)
+            + dist.Bernoulli(0.2 + 0.6 * a).log_prob(b)
+            + dist.Normal(3 * a, (0.8**2 + 0.5**2) ** 0.5).log_prob(x)
+            for a, b in itertools.product(torch.tensor([0.0, 1.0]), repeat=2)
+        ]
+        return torch.stack(terms).logsumexp(0)
+
+    batch = {"x": torch.zeros(1)}
+    found = sandwich(model, guide, batch, n=1000, particles=0, steps=5, chains=4, leapfrog=2)
+    truth = exact(found.data["x"])
+    assert sandwiches(found, truth) >= 89
+    ratio = (truth - found.upper).exp()
+    assert abs((ratio - 1).mean() / (ratio.std() / 1000**0.5)) < 4
+
+
+def test_simulated_data_are_like_real_ones() -> None:
+    r"""With their missing entries, and their rows over again where there are too few."""
+    likelihood = Conditional((2,), families.Masked((4,), families.Normal), mlp([8]))
+    q = Conditional((4,), families.Normal((2,)), mlp([8]), missing=True)
+    x = torch.randn(3, 4)
+    x[0, 1] = torch.nan
+    model, guide = VAE(priors.StandardNormal((2,)), likelihood), Amortized(q)
+    found = sandwich(model, guide, {"x": x}, n=7, particles=30, steps=3, chains=2, leapfrog=2)
+    missing = found.data["x"].isnan()
+    assert missing.sum() == 3 and missing[[0, 3, 6], 1].all()
+    assert found.lower.isfinite().all() and found.upper.isfinite().all()
+
+    counts = Conditional((2,), families.Poisson((4,)), mlp([8]))
+    model = VAE(priors.StandardNormal((2,)), counts)
+    guide = Amortized(Conditional((4,), families.Normal((2,)), mlp([8])))
+    batch = {"x": torch.ones(3, 4), "exposure": torch.tensor([1.0, 2.0, 3.0])}
+    found = sandwich(model, guide, batch, n=7, particles=30, steps=3, chains=2, leapfrog=2)
+    assert found.data["exposure"].tolist() == [1, 2, 3, 1, 2, 3, 1]
+
+    with pytest.raises(ValueError, match="the batch is empty"):
+        sandwich(model, guide, {"x": torch.ones(0, 4)}, n=7)
+
+
+def test_verdicts_heed_their_errors() -> None:
+    r"""No sentence says more than the intervals do; what is not finite is poor."""
+    few = Sandwich(
+        torch.tensor([-3.0]), torch.tensor([-2.9]), torch.ones(1), importance=torch.tensor([-5.0])
+    )
+    told = few.summary()
+    assert told["level"] == "poor" and "not decided" in told["verdict"]
+
+    lost = Annealed(torch.tensor([-1.0, torch.nan]), *torch.ones(3, 2).unbind())
+    assert lost.summary()["level"] == "poor" and "1 of 2 data" in lost.summary()["verdict"]
 
 
 # Refusals

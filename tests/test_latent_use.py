@@ -439,3 +439,28 @@ def test_figures() -> None:
         aggregate_posterior(z, z[:, :2])
     with pytest.raises(ValueError, match="NaN or infinite"):
         aggregate_posterior(z, z * np.nan)
+
+
+def test_a_prior_that_is_given_labels(float64: None) -> None:
+    r"""The rate is no bound of the information then, and no marginal divergence is told."""
+
+    def model(x: Tensor | None = None, y: Tensor | None = None, *, n: int = 1) -> Tensor:
+        y = torch.zeros(n if x is None else len(x)) if y is None else y
+        with pyro.plate("data", len(y), dim=-1):
+            z = pyro.sample("z", dist.Normal(8.0 * y, 0.5))
+            return pyro.sample("x", dist.Normal(z, 0.5), obs=x)
+
+    def guide(x: Tensor, y: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal((x + 8.0 * y) / 2, 0.125**0.5))
+
+    y = (torch.arange(120) % 6).to(torch.float64)
+    x = 8.0 * y + 0.5**0.5 * torch.randn(120)
+    use = latent_use(model, guide, {"x": x, "y": y})
+    told = use.summary()
+    assert use.given and told["marginal_kl"] is None
+    # The class alone is log 6 nats, more than the rate.
+    assert told["information"]["lower"] > 1.7 > told["rate"]
+    assert "hold no information" not in told["verdict"]
+    # Without labels nothing is given.
+    assert not latent_use(model, lambda x, y=None: guide(x, 0 * x), {"x": x}).given

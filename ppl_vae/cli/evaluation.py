@@ -21,7 +21,7 @@ from .tokens import run_function, value_of
 
 def evaluate_command(tokens: list[str]) -> None:
     r"""evaluate DIR: estimates or bounds log p(x), or judges guide, codes, samples (--method)."""
-    method = value_of(tokens, "--method") or "importance"
+    method = value_of([*tokens], "--method") or "importance"
     if method not in METHODS:
         raise ValueError(
             f"There is no method {method!r}{nearest(method, METHODS)}; there are "
@@ -30,6 +30,9 @@ def evaluate_command(tokens: list[str]) -> None:
 
     def evaluate(
         dir: str,
+        method: Literal[
+            "importance", "ais", "bdmc", "gap", "calibration", "latent", "samples"
+        ] = "importance",
         split: str = "test",
         limit: int | None = None,
         seed: int = 0,
@@ -42,6 +45,7 @@ def evaluate_command(tokens: list[str]) -> None:
 
         Args:
             dir: The folder of the run.
+            method: The way; each has options of its own: see --help beside it.
             split: train, validation or test.
             limit: The number of data, drawn at random, to evaluate; all by default.
             seed: The seed of all draws.
@@ -53,14 +57,13 @@ def evaluate_command(tokens: list[str]) -> None:
             raise ValueError(f"The memory must be positive, got {memory} GiB.")
 
         run = load(dir, device=device, weights=weights)
-        total = options.get("simulations") or len(run.batch(split, limit, seed)["index"])
         record = run.diagnose(
             method,
             split,
             limit,
             seed,
             memory=int(memory * 2**30),
-            progress=Counter(total, "evaluated"),
+            progress=Counter("evaluated"),
             **options,
         )
         print(json.dumps(record, indent=2))

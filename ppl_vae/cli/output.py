@@ -64,7 +64,7 @@ def told(record: dict[str, Any]) -> str:
 class Counter:
     r"""Tells how many of the data are done: on a terminal in place, else every tenth."""
 
-    def __init__(self, total: int, verb: str) -> None:
+    def __init__(self, verb: str, total: int = 1) -> None:
         self.total, self.verb, self.done = total, verb, 0
 
     def __call__(self, n: int) -> None:

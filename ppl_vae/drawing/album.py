@@ -48,8 +48,8 @@ READING = {
     ),
     "sandwich": (
         "log p(x) from both sides",
-        "On data that the model drew, where an upper bound is known as well. The truth lies "
-        "between the line and the dots; crosses far below the dots are data of which importance "
+        "On data that the model drew, where an upper bound is known as well. Both sides are bounds "
+        "on average, over the chains; crosses far below the dots are data of which importance "
         "weighting falls short. CUBO is an upper bound only for ever more particles.",
     ),
     "gaps": (
@@ -98,8 +98,8 @@ READING = {
     "rate_distortion": (
         "Rate and distortion",
         "The curve is what this decoder could do at each rate with the best encoder, by annealing: "
-        "an upper bound on the rate, on average. The dotted line joins all points of the sum that "
-        "the curve ends at; the further the guide lies above it, the more it costs.",
+        "points that can be reached, if not the best ones. The dotted line joins all points of the "
+        "sum that the curve ends at; the further the guide lies above it, the more it costs.",
     ),
     "classifier": (
         "Samples against held-out data",

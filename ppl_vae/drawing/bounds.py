@@ -116,7 +116,8 @@ def rate_distortion(
     axes.set_xlim(*edge)
     # Where next to nothing is coded, distortion is out of all proportion.
     low = min(D[-1], guide[1] if guide else D[-1])
-    axes.set_ylim(low - 0.1 * R[-1], D[-1] + 3 * R[-1])
+    extent = max(R[-1], 0.01 * abs(D[-1]), 0.1)
+    axes.set_ylim(low - 0.1 * extent, D[-1] + 3 * extent)
     axes.set_xlabel("rate: KL(q(z) || p(z)), nats per datum")
     axes.set_ylabel("distortion: -E[log p(x | z)], nats per datum")
     axes.legend()

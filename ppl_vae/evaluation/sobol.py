@@ -84,6 +84,8 @@ def points(m: int, n: int, dims: int, seed: int) -> Iterator[Tensor]:
     for i in range(count):
         size = m * (i + 1) // count - m * i // count
         digits = (engine.draw(size, dtype=torch.float64) * 2**BITS).round().long()
+        # The first point is made in single precision, and may be rounded up to one.
+        digits = digits & (2**BITS - 1)
         cells = digits.unsqueeze(1) ^ shift
         # What comes after the digits is independent.
         rest = torch.rand(cells.shape, generator=generator, dtype=torch.float64)

@@ -83,7 +83,13 @@ def weighted(log_w: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
 
 def _judged(found: Annealed) -> tuple[str, str]:
     ess = found.ess.quantile(0.5).item() / found.settings.chains
+    lost = int((~found.log_evidence.isfinite()).sum())
 
+    if lost:
+        return "poor", (
+            f"The estimate is not finite for {lost} of {len(found)} data: their density is zero or "
+            "NaN along all chains. Bound the scales of the likelihood, or take more chains."
+        )
     if found.settings.chains == 1:
         return "poor", "One chain has no error: take more chains, 16 for instance."
     if ess < 0.2:

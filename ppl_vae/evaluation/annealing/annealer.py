@@ -69,8 +69,8 @@ class Annealer:
         with _running(*self.programs):
             twice = _twice(self.rows[:1])
             self.path = Path(model, guide, twice, settings.start, memory)
-            device = log_weights(model, guide, twice).prior.device
-            self.betas = schedule(settings.steps, settings.spacing).to(device)
+            # On the CPU in double precision, which not every device has.
+            self.betas = schedule(settings.steps, settings.spacing)
 
     def run(
         self,

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...modules import evaluating, preserving
-from ...weights import Program, dream
+from ...modules import evaluating, modules_of, preserving
+from ...weights import Program
+from ...weights.traces import batch_size
 from ..evidence import log_evidence
+from ..imitation import in_place, repeated
 from .annealer import Annealer, Kept
 from .chain import backward
 from .path import Start
@@ -72,8 +74,9 @@ def sandwich(
     Arguments:
         model: The program :math:`p(x, z)`, which takes the number of data as ``n``.
         guide: The program :math:`q(z \mid x)`.
-        batch: Data by name, whose labels or exposures, if there are any, simulated data are given.
-        n: The number of data to simulate; no more than the batch has, where those are given.
+        batch: Real data by name, in whose place data are simulated: with their labels or
+            exposures, if there are any, and their missing entries. Rows are used over again.
+        n: The number of data to simulate.
         particles: The number of particles of importance weighting; zero leaves it out.
         steps: As for :func:`annealed_evidence`, and so are the arguments that follow.
         chains: The number of chains of each datum, forward and backward.
@@ -117,10 +120,19 @@ def _simulated(
     model: Program, guide: Program, batch: Mapping[str, Tensor], n: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     # The data, and the latent variables behind them.
-    given = {k: t[:n] for k, t in batch.items() if k != "index"}
+    given = {name: t for name, t in batch.items() if name != "index"}
+    rows = batch_size(given)
+
+    if not rows:
+        raise ValueError("There are no data to simulate in the place of; the batch is empty.")
+    if n < 1:
+        raise ValueError(f"The number of data to simulate must be positive, got {n}.")
+
+    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
+    home = next(iter(devices)) if len(devices) == 1 else None
 
     with evaluating(model, guide), preserving(model, guide):
         torch.manual_seed((seed * 1_000_003 + 11) % 2**63)
-        simulated, latent = dream(model, given, n)
+        simulated, latent = in_place(model, repeated(given, rows, 0, n, home), n)
 
     return simulated, latent

@@ -55,7 +55,7 @@ def forward(
         shape ``(n,)``.
     """
     T = len(betas) - 1
-    log_w, accepted = torch.zeros((), device=betas.device), torch.zeros((), device=betas.device)
+    log_w, accepted = torch.zeros(()), torch.zeros(())
 
     for t in range(1, T + 1):
         moved, point, accept = move(path, batch, u, betas[t], sizes[t], leapfrog)
@@ -63,7 +63,7 @@ def forward(
         if watch is not None:
             watch(t, log_w, point)
         u = jump(path, batch, moved, betas[t], SHARES[t % len(SHARES)])
-        accepted = accepted + accept.mean(0) / T
+        accepted = accepted + accept.mean(0).cpu() / T
 
     return log_w, accepted
 
@@ -77,12 +77,12 @@ def backward(
     leapfrog: int,
 ) -> Tensor:
     r"""Runs chains from draws of the posterior to the start; see :func:`forward`."""
-    log_w, T = torch.zeros((), device=betas.device), len(betas) - 1
+    log_w, T = torch.zeros(()), len(betas) - 1
 
     for t in range(T, 0, -1):
         if t < T:
             # What came last on the way forward comes first on the way back.
-            u = jump(path, batch, u, betas[t], SHARES[t % len(SHARES)])
+            u = jump(path, batch, u, betas[t], SHARES[t % len(SHARES)], backward=True)
             u, _, _ = move(path, batch, u, betas[t], sizes[t], leapfrog)
         point = path.at(batch, u, betas[t])
         log_w = log_w + (betas[t] - betas[t - 1]) * point.slope
@@ -113,7 +113,7 @@ def pilot(path: Path, batch: Any, chains: int, betas: Tensor, leapfrog: int) -> 
     u = path.draw(batch, chains)
     name = next(iter(path.spaces))
     n = u[name].shape[path.spaces[name].axis]
-    log_size = torch.full((n,), -1.0, dtype=torch.float64, device=u[name].device)
+    log_size = torch.full((n,), -1.0, dtype=torch.float64)
     known = []
 
     for t in at.tolist():
@@ -121,7 +121,7 @@ def pilot(path: Path, batch: Any, chains: int, betas: Tensor, leapfrog: int) -> 
         for i in range(WARM if t == 0 else FOLLOW):
             u, _, accept = move(path, batch, u, betas[t], log_size.exp(), leapfrog)
             rate = 1.0 / (1 + 0.2 * i) if t == 0 else 0.3
-            log_size = log_size + rate * (accept.mean(0).double() - AIM)
+            log_size = log_size + rate * (accept.mean(0).cpu().double() - AIM)
         u = jump(path, batch, u, betas[t], SHARES[t % len(SHARES)])
         known.append(log_size)
 
@@ -138,4 +138,4 @@ def _between(known: Tensor, at: Tensor, size: int) -> Tensor:
     right = torch.searchsorted(at, t).clamp(1, len(at) - 1)
     left = right - 1
     share = ((t - at[left]) / (at[right] - at[left]).clamp(min=1)).to(known)[:, None]
-    return (1 - share) * known[left.to(known.device)] + share * known[right.to(known.device)]
+    return (1 - share) * known[left] + share * known[right]

@@ -17,12 +17,14 @@ from torch import Tensor
 from ...staging import Staged, choose
 from ...weights import (
     Program,
+    Weights,
     draw_sites,
     log_joint,
     log_weights,
     plate_depth,
     redraw_site,
     score_guide,
+    sites_left_out,
 )
 from ..memory import bytes_per_row
 from .space import Jumping, Space, space_of
@@ -51,12 +53,16 @@ class Point(NamedTuple):
 
     def log_density(self, beta: Tensor) -> Tensor:
         r"""The log density of the coordinates at a power, with shape ``(K, n)``."""
+        beta = beta.to(self.joint)
         return (1 - beta) * self.start + beta * self.joint + self.log_volume
 
     @property
     def slope(self) -> Tensor:
-        r"""The derivative of the log density in the power, with shape ``(K, n)``."""
-        return self.joint.double() - self.start.double()
+        r"""The derivative of the log density in the power, with shape ``(K, n)``, on the CPU.
+
+        Weights are sums of many of them, and want double precision, which not every device has.
+        """
+        return self.joint.cpu().double() - self.start.cpu().double()
 
 
 class Path:
@@ -86,6 +92,8 @@ class Path:
         self.budget = max(memory // (3 * bytes_per_row(model, guide, rows)), 1)
         weights = log_weights(model, guide, rows, 2, depth=self.depth)
         weights.check_local()
+        self._check(rows, weights)
+        self.dtype, self.device = weights.prior.dtype, weights.prior.device
         self.spaces: dict[str, Space] = {}
         self.dims = {name: site.value.ndim for name, site in weights.sites.items()}
 
@@ -98,6 +106,29 @@ class Path:
         self.jumping = [k for k in self.spaces if k not in self.moving]
         self._terms: Callable[..., Any] = self._gradient
 
+    def _check(self, rows: Any, weights: Weights) -> None:
+        values = draw_sites(self.guide, rows, 2, depth=self.depth)
+
+        if missing := [name for name in values if name not in weights.sites]:
+            raise ValueError(
+                f"Site {missing[0]!r} depends on a site that the model sums out, so that it has no "
+                "density of its own to anneal; draw that site in the guide too."
+            )
+        if self.start == "prior":
+            return
+
+        once, again = (score_guide(self.guide, rows, values, depth=self.depth) for _ in range(2))
+        if not torch.equal(once, again):
+            raise ValueError(
+                f"The density of {type(self.guide).__name__} at a draw changes from run to run, as "
+                "its refinement draws noise; start from the prior instead."
+            )
+        if left_out := sites_left_out(self.model, self.guide, rows):
+            raise ValueError(
+                f"The guide never draws a part of what the model draws at site {left_out[0]!r}, "
+                "which chains that start from it would miss; start from the prior instead."
+            )
+
     @property
     def program(self) -> Program:
         r"""The program that draws from the start."""
@@ -105,7 +136,9 @@ class Path:
 
     def draw(self, batch: Any, particles: int) -> dict[str, Tensor]:
         r"""Draws coordinates from the start."""
-        return self.coordinates(draw_sites(self.program, batch, particles, depth=self.depth))
+        values = draw_sites(self.program, batch, particles, depth=self.depth)
+        # Sites that the model sums out are none of the chains'.
+        return self.coordinates({name: values[name] for name in self.spaces})
 
     def coordinates(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         r"""The coordinates of values of the latent sites."""
@@ -118,7 +151,8 @@ class Path:
     ) -> dict[str, Tensor]:
         r"""The values of one particle for a part of the data, as those of many particles."""
         found = {}
-        for name, value in values.items():
+        for name in self.spaces:
+            value = values[name]
             value = value.reshape(1, *[1] * (self.dims[name] - value.ndim), *value.shape[1:])
             value = value.narrow(self.spaces[name].axis, part.start, part.stop - part.start)
             found[name] = value.expand(particles, *value.shape[1:]).contiguous()
@@ -127,6 +161,7 @@ class Path:
 
     def at(self, batch: Any, u: Coordinates, beta: Tensor) -> Point:
         r"""The terms at coordinates, and the force there at a power."""
+        beta = beta.to(self.device, self.dtype)
         particles = len(next(iter(u.values())))
         n = next(iter(u.values())).shape[self.spaces[next(iter(u))].axis]
         size = min(max(self.budget // n, 1), particles)
@@ -163,8 +198,8 @@ class Path:
         self._terms = staged = self._staged("fx" if compile == "auto" else compile)
 
         if compile == "auto":
-            u, beta = self.draw(batch, particles), torch.ones((), dtype=torch.float64)
-            entry = staged.entry(batch, {k: t.detach() for k, t in u.items()}, beta)
+            u = {k: t.detach() for k, t in self.draw(batch, particles).items()}
+            entry = staged.entry(batch, u, torch.ones((), dtype=self.dtype, device=self.device))
             graph = None if entry is None else entry.graph
             if graph is not None and (best := choose([graph], calls, graph.device)) != "fx":
                 self._terms = self._staged(best)

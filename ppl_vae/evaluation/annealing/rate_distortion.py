@@ -2,6 +2,7 @@ r"""Rate and distortion of a trained decoder."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,8 @@ class RateDistortion:
     r"""The curve of :math:`n` data at :math:`m` powers, in nats per datum."""
 
     rate: Tensor
-    r"""Upper bounds on :math:`\mathrm{KL}(q_\beta \| p)` on average, with shape ``(m, n)``."""
+    r"""Estimates of the rate, with shape ``(m, n)``: on average at least the divergence from the
+    prior of what the weighted chains stand for, which is :math:`q_\beta` for ever more steps."""
     distortion: Tensor
     r"""Estimates of :math:`\mathbb{E}_{q_\beta}[- \log p(x \mid z)]`, with shape ``(m, n)``."""
     betas: Tensor
@@ -77,8 +79,9 @@ def rate_distortion(
         D_\beta & = - \mathbb{E}_{q_\beta} [\log p(x \mid z)] \\
         R_\beta & = - \beta D_\beta - \log \frac{1}{C} \sum_c w_c
 
-    along the chains of annealed importance sampling from the prior. At :math:`\beta = 1` the sum
-    of both is the estimate of :math:`- \log p(x)`. The guide's own point, its KL and less its
+    along the chains of annealed importance sampling from the prior, which are an encoder
+    themselves: a point that can be reached, if not the best one. At :math:`\beta = 1` the sum of
+    both is the estimate of :math:`- \log p(x)`. The guide's own point, its KL and less its
     reconstruction, lies above the curve by what the guide costs.
 
     Example:
@@ -128,8 +131,10 @@ def rate_distortion(
 def _watcher(at: set[int], betas: Tensor, told: list[tuple[Tensor, Tensor]]) -> Watcher:
     def watch(t: int, log_w: Tensor, point: Point) -> None:
         if t in at:
-            d = -(log_w.softmax(0) * point.likelihood).sum(0)
-            log_z = log_w.logsumexp(0) - torch.tensor(len(log_w)).log()
+            share, likelihood = log_w.softmax(0), point.likelihood.cpu().double()
+            # A chain without weight may be where the likelihood is zero.
+            d = -torch.where(share > 0, share * likelihood, 0.0).sum(0)
+            log_z = log_w.logsumexp(0) - math.log(len(log_w))
             told.append((-betas[t] * d - log_z, d))
 
     return watch

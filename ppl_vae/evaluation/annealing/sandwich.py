@@ -76,18 +76,21 @@ class Sandwich:
             "upper": self.upper.double().mean().item(),
             "edges": [low, high],
             "gap": gap.mean().item(),
+            "gap_edge": gap.mean().item() + _margin(gap),
             "gap_error": gap.std().item() / len(self) ** 0.5 if len(self) > 1 else math.nan,
             "acceptance": self.acceptance.mean().item(),
         }
 
         if self.importance is not None:
             short = self.upper.double() - self.importance.double()
+            behind = self.lower.double() - self.importance.double()
             found["importance_particles"] = self.particles
             found["importance"] = self.importance.double().mean().item()
             if self.cubo is not None:
                 found["cubo"] = self.cubo.double().mean().item()
             found["importance_gap"] = short.mean().item()
             found["importance_gap_edge"] = short.mean().item() + _margin(short)
+            found["importance_short"] = behind.mean().item() - _margin(behind)
 
         level, verdict = _judged(found)
         return {**found, "level": level, "verdict": verdict}
@@ -107,30 +110,42 @@ def _margin(differences: Tensor) -> float:
 
 
 def _judged(found: dict[str, Any]) -> tuple[str, str]:
-    gap = found["gap"]
-    notes = [
-        f"On data simulated from the model, log p(x) lies between {found['edges'][0]:.2f} and "
-        f"{found['edges'][1]:.2f} nats with 95 %; annealing of {found['steps']} steps leaves a gap "
-        f"of {gap:.2f} nats."
-    ]
-    level = "good" if gap <= ENOUGH else "fair" if gap <= 10 * ENOUGH else "poor"
+    gap, edge, (low, high) = found["gap"], found["gap_edge"], found["edges"]
 
-    if gap > ENOUGH:
-        notes.append("Take more steps to narrow it: it falls as one over their number.")
+    if not all(map(math.isfinite, (low, high))):
+        return "poor", (
+            "The bounds are not finite: for some data the density is zero or NaN along all chains. "
+            "Bound the scales of the likelihood, or take more chains."
+        )
+
+    notes = [
+        f"On {found['n']} data simulated from the model, log p(x) lies between {low:.2f} and "
+        f"{high:.2f} nats with 95 %; annealing of {found['steps']} steps leaves a gap of {gap:.2f} "
+        f"nats, at most {edge:.2f}."
+    ]
+    level = "good" if edge <= 2 * ENOUGH else "fair" if edge <= 10 * ENOUGH else "poor"
+
+    if level != "good":
+        notes.append("Take more steps or data to narrow it: the gap falls as one over the steps.")
     if "importance" in found:
-        edge, particles = found["importance_gap_edge"], found["importance_particles"]
-        if edge <= 2 * ENOUGH:
-            notes.append(f"{particles} particles are enough (gap {found['importance_gap']:.2f}).")
-        elif found["importance"] < found["lower"] - ENOUGH:
-            notes.append(
-                f"{particles} particles are not enough: importance weighting is at least "
-                f"{found['lower'] - found['importance']:.2f} nats short. Rank models by annealing, "
-                "or train a better guide."
-            )
-        else:
-            notes.append(
-                f"Whether {particles} particles are enough is not decided: their gap is at most "
-                f"{edge:.2f} nats."
-            )
+        notes.append(_enough(found))
 
     return level, " ".join(notes)
+
+
+def _enough(found: dict[str, Any]) -> str:
+    r"""Whether the particles of importance weighting are enough, as far as it is known."""
+    edge, particles = found["importance_gap_edge"], found["importance_particles"]
+
+    if edge <= 2 * ENOUGH:
+        return f"{particles} particles are enough (gap {found['importance_gap']:.2f})."
+    if found["importance_short"] > ENOUGH:
+        return (
+            f"{particles} particles are not enough: importance weighting is at least "
+            f"{found['importance_short']:.2f} nats short, with 97.5 %. Rank models by annealing, "
+            "or train a better guide."
+        )
+    return (
+        f"Whether {particles} particles are enough is not decided: their gap is at most {edge:.2f} "
+        "nats."
+    )

@@ -7,6 +7,7 @@ circles on a sphere, and by jumps where it is discrete. Momenta have unit mass i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +150,12 @@ def space_of(name: str, site: Site, axis: int) -> Space:
     if isinstance(support, type(constraints.sphere)):
         return Spherical(axis)
 
+    if any(t.ndim > support.event_dim for t in _bounds(support)):
+        raise ValueError(
+            f"Annealing cannot move site {name!r}: the bounds of its support, {support}, differ "
+            "between draws or data; use importance weighting."
+        )
+
     try:
         return Flat(axis, biject_to(support))
     except NotImplementedError as error:
@@ -156,6 +163,15 @@ def space_of(name: str, site: Site, axis: int) -> Space:
             f"Annealing cannot move site {name!r}: its support, {support}, has no bijection to "
             "the real numbers, is no sphere and not discrete; use importance weighting."
         ) from error
+
+
+def _bounds(support: Any) -> Iterator[Tensor]:
+    # The tensors that a constraint, or what it is made of, holds.
+    for value in vars(support).values():
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, constraints.Constraint):
+            yield from _bounds(value)
 
 
 def _tangent(u: Tensor, v: Tensor) -> Tensor:

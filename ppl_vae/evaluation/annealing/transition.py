@@ -68,7 +68,13 @@ def move(
 
 
 def jump(
-    path: Path, batch: Any, u: dict[str, Tensor], beta: Tensor, share: float
+    path: Path,
+    batch: Any,
+    u: dict[str, Tensor],
+    beta: Tensor,
+    share: float,
+    *,
+    backward: bool = False,
 ) -> dict[str, Tensor]:
     r"""Metropolis steps of the discrete sites, one after the other, proposed from the start.
 
@@ -78,15 +84,17 @@ def jump(
         u: The coordinates.
         beta: The power.
         share: The share of the elements that are drawn anew, where they are independent.
+        backward: Whether sites are taken in the opposite order.
     """
-    for site in path.jumping:
+    for site in reversed(path.jumping) if backward else path.jumping:
         old = path.at(batch, u, beta)
         proposal = path.redraw(batch, u, site, share)
         moved = {**u, site: proposal.value}
         new = path.at(batch, moved, beta)
         log_ratio = new.log_density(beta) - old.log_density(beta)
         log_ratio = log_ratio + proposal.log_old - proposal.log_new
-        taken = torch.rand_like(log_ratio).log() < log_ratio.nan_to_num(nan=-torch.inf)
+        accept = log_ratio.nan_to_num(nan=-torch.inf).clamp(max=0).exp()
+        taken = torch.rand_like(accept) < accept
         where = path.spaces[site].spread(taken, u[site])
         u = {**u, site: torch.where(where, proposal.value, u[site])}
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from ...modules import evaluating, modules_of, preserving
 from ...weights import Batch, Program
 from ...weights.traces import batch_size, by_name
+from ..imitation import repeated
 from .coverage import distances, nearest
 from .predictive import names, summaries
 from .ranks import Quantity, ranks
@@ -115,9 +116,10 @@ def calibration(
 
     with evaluating(model, guide), preserving(model, guide), pyro.validation_enabled(False):
         for i, start in enumerate(range(0, simulations, ROWS)):
-            rows = _rows(given, n, start, _home(model, guide))
+            rows = repeated(given, n, start, ROWS, _home(model, guide))
             torch.manual_seed(_mix(seed, i))
-            generator = torch.Generator().manual_seed(_mix(seed, i))
+            # A stream of its own: ties are broken by it.
+            generator = torch.Generator().manual_seed(_mix(seed, i) + 1)
             made = simulated(model, guide, rows, ROWS, draws, vectorized=vectorized)
             columns, values = _quantities(made, rows, generator)
             # Blocks are whole: the last leaves out what was not asked for.
@@ -136,18 +138,6 @@ def _mix(seed: int, i: int) -> int:
 def _home(*programs: Program) -> torch.device | None:
     devices = {p.device for m in modules_of(*programs) for p in m.parameters()}
     return next(iter(devices)) if len(devices) == 1 else None
-
-
-def _rows(
-    given: Mapping[str, Any], n: int, start: int, home: torch.device | None
-) -> dict[str, Any]:
-    at = (start + torch.arange(ROWS)) % n
-    return {
-        name: t[at.to(t.device)].to(home or t.device)
-        if isinstance(t, Tensor) and t.ndim > 0 and len(t) == n
-        else t
-        for name, t in given.items()
-    }
 
 
 def _quantities(

@@ -26,6 +26,7 @@ from ...weights import (
     log_weights,
     plate_depth,
 )
+from ..imitation import in_place
 
 __all__ = ["Simulated", "simulated"]
 
@@ -148,7 +149,7 @@ def simulated(
         ValueError: As :func:`~ppl_vae.weights.log_weights`, and if the model takes no ``n``, or
             data cannot be drawn in the place of an observed site.
     """
-    batch, latent = _drawn(model, rows, n)
+    batch, latent = in_place(model, rows, n)
 
     # Values are looked at before Pyro does, which would print them all.
     with pyro.validation_enabled(False):
@@ -176,29 +177,3 @@ def simulated(
         places[name] = spread.shape.index(n, 1) - spread.ndim
 
     return Simulated(model, batch, values, places, tuple(weights.observed), n)
-
-
-def _drawn(
-    model: Program, rows: Mapping[str, Any], n: int
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    r"""As :func:`~ppl_vae.weights.dream`, with the missing entries of the rows."""
-    batch, latent = dream(model, rows, n)
-    seen = [name for name, (_, _, observed) in distributions(model, batch).items() if observed]
-
-    for name in seen:
-        if name not in batch:
-            raise ValueError(
-                f"The model observes site {name!r}, but takes no argument of that name, so data "
-                "cannot be drawn in its place; name the argument as the site."
-            )
-        if len(batch[name]) != n:
-            raise ValueError(
-                f"The model draws site {name!r} with shape {tuple(batch[name].shape)}, but the "
-                f"rows of data, here {n}, come first; put inner plates' elements into the event."
-            )
-
-        real = rows[name]
-        if real.is_floating_point() and real.isnan().any():
-            batch[name] = torch.where(real.isnan(), torch.nan, batch[name].to(real))
-
-    return batch, latent

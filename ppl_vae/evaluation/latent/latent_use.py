@@ -21,7 +21,7 @@ from .information import surgery
 from .known import as_factors, as_labels
 from .mig import mig
 from .pairs import mixture
-from .prior import draw_prior, standardized
+from .prior import draw_prior, prior_is_given, standardized
 from .probe import linear_probe
 from .result import LatentUse
 from .sap import sap
@@ -46,8 +46,9 @@ def latent_use(
     r"""Tells which latent variables are used, what they hold, and whether their law is the prior.
 
     The density of each of :math:`S n` draws is asked for under the posterior of each of :math:`n`
-    data, for guides of any structure: time grows with :math:`S n^2`. A model whose prior differs
-    between data, such as one given labels, is measured against each datum's own.
+    data, for guides of any structure: time grows with :math:`S n^2`. Where the prior differs
+    between data, as it does given labels, the rate is that against each datum's own, and bounds
+    the information of the codes no longer; the marginal divergence is not told then.
 
     Draws come in blocks of fixed size, each from a seed of its own, so the result depends on
     ``seed`` but not on the memory, but for rounding. The programs are run in evaluation mode; no
@@ -100,6 +101,8 @@ def latent_use(
             )
             priors = draw_prior(model, rows, drawn, seed)
 
+        given = prior_is_given(model, rows, drawn, depth)
+
     sites = {name: site_use(drawn, name, *priors[name], seed) for name in drawn.values}
     z = torch.cat([site.mean for site in sites.values()], 1)
     return LatentUse(
@@ -109,6 +112,7 @@ def latent_use(
         information=surgery(*pair, drawn.prior),
         test=_together(sites, {name: scale for name, (_, scale) in priors.items()}, seed),
         draws=draws,
+        given=given,
         probe=None if labels is None else linear_probe(z, labels, seed=seed),
         clusters=None if labels is None else k_means(z, labels, seed=seed),
         disentanglement=None if factors is None else _disentanglement(z, factors, seed),

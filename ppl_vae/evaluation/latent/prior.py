@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...weights import Program, distributions
+from ...weights import Program, distributions, log_joint
 from ..rows import Rows
 from .draws import ROWS, Draws, flat, seed_of
 
-__all__ = ["draw_prior", "standardized"]
+__all__ = ["draw_prior", "prior_is_given", "standardized"]
 
 
 def draw_prior(
@@ -49,6 +49,35 @@ def draw_prior(
             parts.append(tuple(_vectors(t, *shape) for t in (value, *_moments(law, value))))
 
     return {name: _told([torch.cat(t) for t in zip(*p, strict=True)]) for name, p in found.items()}
+
+
+def prior_is_given(model: Program, rows: Rows, drawn: Draws, depth: int) -> bool:
+    r"""Whether the prior differs between data, by what the model is given beside them.
+
+    Draws are scored once more with what belongs to another datum.
+
+    Arguments:
+        model: The program :math:`p(x, z)`.
+        rows: The data.
+        drawn: The draws of the guide.
+        depth: The number of nested plates of the programs.
+    """
+    batch = rows[:ROWS]
+    if not isinstance(batch, Mapping):
+        return False
+
+    seen = distributions(model, batch)
+    n = min(len(rows), ROWS)
+    given = {k: t for k, t in batch.items() if k not in (*seen, "index") and len(t) == n}
+    if not given:
+        return False
+
+    values = {k: v[:2].narrow(drawn.axes[k], 0, n) for k, v in drawn.values.items()}
+    turned = {k: t.roll(1, 0) for k, t in given.items()}
+    own, other = (
+        log_joint(model, {**batch, **part}, values, depth=depth)[1] for part in (given, turned)
+    )
+    return not torch.allclose(own, other)
 
 
 def _vectors(t: Tensor, ndim: int, axis: int) -> Tensor:

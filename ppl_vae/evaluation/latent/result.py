@@ -38,6 +38,8 @@ class LatentUse:
     r"""The test of :math:`q(z)` against :math:`p(z)`, all sites together."""
     draws: int = 0
     r"""The number of draws for each datum."""
+    given: bool = False
+    r"""Whether the prior differs between data, by what the model is given beside them."""
     probe: Probe | None = None
     r"""How well a linear classifier reads the labels off the codes."""
     clusters: Clusters | None = None
@@ -74,7 +76,7 @@ class LatentUse:
             **_point("distortion", self.distortion),
             "elbo": -(self.rate + self.distortion).mean().item(),
             "information": {**mutual, "ceiling": self.information.ceiling},
-            "marginal_kl": marginal,
+            "marginal_kl": None if self.given else marginal,
             "aggregate": self.test.summary(),
             "active": sum(int(site.active.sum()) for site in self.sites.values()),
             "dimensions": sum(len(site.active) for site in self.sites.values()),

@@ -90,11 +90,17 @@ def _informed(use: LatentUse) -> str:
             f"The codes tell the data apart: they hold {mutual.lower:.2f} nats or more, and "
             f"{len(use)} data can show no more than {ceiling:.2f}."
         )
-    upper = min(mutual.upper, rate)
+    # Against a prior that differs between data, the rate is no bound.
+    upper = mutual.upper if use.given else min(mutual.upper, rate)
     if mutual.lower < 2 * mutual.lower_error or upper < 0.01:
         return "The codes hold no information of the data that these could show."
     # The KL is an upper bound too, but of the same draws: noise may put it below.
     held = f"{mutual.lower:.2f} to {max(upper, mutual.lower):.2f}"
+    if use.given:
+        return (
+            f"The codes hold {held} nats of the data, of which the prior is given a part; beyond "
+            f"that they cost {rate:.2f} nats."
+        )
     return f"Of the rate of {rate:.2f} nats, {held} are information of the data."
 
 
@@ -110,9 +116,10 @@ def _matched(use: LatentUse) -> tuple[str, str]:
     apart = [name for name, site in use.sites.items() if site.test.p_value < FAR]
     where = f", at site {', '.join(map(repr, apart))}" if apart and len(use.sites) > 1 else ""
     low = max(marginal.lower, 0.0)
+    far = "" if use.given else f", by {low:.2f} to {max(marginal.upper, low):.2f} nats"
     return "fair", (
-        f"The codes of the data differ from draws of the prior{where} (p = {test.p_value:.2g}), by "
-        f"{low:.2f} to {max(marginal.upper, low):.2f} nats: samples start in part where no datum "
+        f"The codes of the data differ from draws of the prior{where} (p = {test.p_value:.2g})"
+        f"{far}: samples start in part where no datum "
         "lies, and look worse than reconstructions. Learn the prior (Vamp, Flow, GaussianMixture), "
         "or fit one to the codes after training."
     )

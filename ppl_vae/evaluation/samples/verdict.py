@@ -47,9 +47,10 @@ def verdict(samples: Comparison, real: Comparison, m: int) -> tuple[str, str]:
         )
     else:
         said.append(
-            f"Samples are told from held-out data: a classifier is right for "
-            f"{samples.accuracy:.0%} of them, where other real data reach {real.accuracy:.0%} and "
-            f"chance is 50% (p = {samples.p_value:.1g})."
+            f"Samples are told from held-out data (p = {samples.p_value:.1g}, the least of three "
+            f"tests, corrected for their number): the better classifier is right for "
+            f"{samples.accuracy:.0%} of them, where it reaches {real.accuracy:.0%} for other real "
+            "data and chance is 50%."
         )
 
     for name, (value, attainable) in gaps.items():

@@ -41,7 +41,7 @@ def ais(
     }
     kept = task.kept(**options)
     found = annealed_evidence(
-        run.model, run.guide, batch, **options, memory=task.memory, kept=kept, **task.options
+        run.model, run.guide, batch, **options, memory=task.memory, kept=kept, **task.options()
     )
     # Of the raw data.
     found = found.shifted(run.data.log_volumes(batch["x"]))

@@ -3,6 +3,7 @@ r"""Bounds from both sides, on data that the model draws."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...evaluation.annealing import sandwich
@@ -54,8 +55,12 @@ def bdmc(
         **options,
         memory=task.memory,
         kept=kept,
-        **task.options,
+        **task.options(n),
     )
+    # Of the raw data.
+    volumes = run.data.log_volumes(found.data["x"]).cpu()
+    shifted = {name: getattr(found, name) for name in ("lower", "upper", "importance", "cubo")}
+    found = replace(found, **{k: t.double() + volumes for k, t in shifted.items() if t is not None})
     summary = found.summary()
     implied = _implied(summary, run.evidence, task.split)
     if implied:
@@ -74,14 +79,15 @@ def _implied(
     wanted = {**summary, "split": split}
     for record in reversed(records):
         if record["method"] == "ais" and all(record.get(k) == wanted.get(k) for k in same):
-            low = record["log_evidence"]
-            return {"n": record["n"], "lower": low, "upper": low + summary["gap"]}
+            low, noise = record["log_evidence"], 2 * record["monte_carlo_error"]
+            high = low + summary["gap_edge"] + noise
+            return {"n": record["n"], "lower": low - noise, "upper": high}
 
     return None
 
 
 def _told(implied: Mapping[str, Any]) -> str:
     return (
-        f"If real data behave as simulated ones, their log p(x) lies between {implied['lower']:.2f}"
-        f" and {implied['upper']:.2f} ({implied['n']} data, annealing with the same settings)."
+        f"If real data behave as simulated ones, log p(x) of the {implied['n']} that were annealed "
+        f"alike lies between {implied['lower']:.2f} and {implied['upper']:.2f}."
     )

@@ -19,5 +19,7 @@ def calibration(task: Task, simulations: int = 1000, draws: int = 63) -> dict[st
         draws: The number of draws of the guide for each.
     """
     run = task.run
-    found = calibrate(run.model, run.guide, task.batch, simulations, draws, **task.options)
+    found = calibrate(
+        run.model, run.guide, task.batch, simulations, draws, **task.options(simulations)
+    )
     return task.filed({**found.summary(), "particles": draws, "n": simulations}, found.arrays())

@@ -33,7 +33,7 @@ def gap(
         steps=steps,
         chains=chains,
         memory=task.memory,
-        **task.options,
+        **task.options(),
     )
     # Of the raw data.
     volumes = run.data.log_volumes(batch["x"]).cpu()

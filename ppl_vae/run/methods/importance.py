@@ -55,7 +55,7 @@ def importance(
         memory=task.memory,
         kept=kept,
         **given,
-        **task.options,
+        **task.options(),
     )
     # Of the raw data.
     evidence = evidence.shifted(run.data.log_volumes(batch["x"]))

@@ -2,6 +2,7 @@ r"""How the latent variables are used."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ...evaluation.annealing import rate_distortion
@@ -39,8 +40,11 @@ def latent(task: Task, draws: int = 4, steps: int = 200, chains: int = 16) -> di
         labels=labels,
         draws=draws,
         memory=task.memory,
-        **task.options,
+        **task.options(),
     )
+    # Of the raw data.
+    volumes = run.data.log_volumes(batch["x"]).cpu()
+    found = replace(found, distortion=found.distortion - volumes.to(found.distortion))
     summary, arrays = found.summary(), found.arrays()
 
     if steps:
@@ -54,6 +58,8 @@ def latent(task: Task, draws: int = 4, steps: int = 200, chains: int = 16) -> di
             seed=task.seed,
             memory=task.memory,
         )
+        distortion = curve.distortion - volumes[:CURVE].to(curve.distortion)
+        curve = replace(curve, distortion=distortion)
         summary["rate_distortion"] = curve.summary()
         arrays |= {f"curve_{name}": array for name, array in curve.arrays().items()}
 

@@ -36,7 +36,7 @@ def samples(
         features=features,
         permutations=permutations,
         limit=draws,
-        **task.options,
+        **task.options(3),
     )
     return task.filed({**found.summary(), "particles": found.draws}, found.arrays())
 

@@ -3,10 +3,13 @@ r"""What every way of evaluating a run starts from, and ends in."""
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -48,10 +51,13 @@ class Task:
         batch: dict[str, Tensor] = self.run.batch(self.split, self.limit, self.seed)
         return batch
 
-    @property
-    def options(self) -> dict[str, Any]:
-        r"""What all methods take alike."""
-        return {"seed": self.seed, "progress": self.progress}
+    def options(self, total: int | None = None) -> dict[str, Any]:
+        r"""What all methods take alike.
+
+        Arguments:
+            total: How many there are to be done; the number of data if None.
+        """
+        return {"seed": self.seed, "progress": self.counted(total)}
 
     def kept(self, **options: Any) -> Kept:
         r"""Finished blocks of an evaluation that was stopped.
@@ -64,9 +70,11 @@ class Task:
             **options,
             "method": self.method,
             "split": self.split,
+            "data": self.run.data_summary["hash"],
             "rows": digest(self.batch["index"]),
             "seed": self.seed,
             "weights": hash_of(weights),
+            "versions": [version(name) for name in ("ppl_vae", "torch")],
             "device": str(self.run.device),
         }
         return Kept(self.run.dir / "unfinished", json.dumps(told, sort_keys=True))
@@ -87,7 +95,7 @@ class Task:
         Returns:
             The record.
         """
-        record = {
+        told = {
             "method": self.method,
             "split": self.split,
             "particles": None,
@@ -100,10 +108,33 @@ class Task:
             "device": str(self.run.device),
             "base_measure": measure(self.run.model, self.batch),
         }
+        record: dict[str, Any] = _finite(told)
         keep(self.run.dir, self.run.evidence, record, arrays, self.batch["index"])
 
         if kept is not None:
             kept.clear()
-            if not any(kept.folder.iterdir() if kept.folder.is_dir() else ()):
-                kept.folder.rmdir() if kept.folder.is_dir() else None
+            with suppress(OSError):  # it may be absent, or hold the blocks of others
+                kept.folder.rmdir()
+
         return record
+
+    def counted(self, total: int | None = None) -> Callable[[int], None] | None:
+        r"""What a method is to call with the number that is done.
+
+        Arguments:
+            total: How many there are; the number of data if None.
+        """
+        if self.progress is None:
+            return None
+        if hasattr(self.progress, "total"):
+            self.progress.total = len(self.batch["index"]) if total is None else total
+        return self.progress
+
+
+def _finite(value: Any) -> Any:
+    # JSON knows no NaN.
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
