@@ -94,6 +94,7 @@ def test_weights_are_unbiased(float64: None, start: Any) -> None:
     assert abs((ratio - 1).sum() / error) < 4
 
 
+@pytest.mark.slow
 def test_error_falls_with_steps(float64: None) -> None:
     r"""The gap falls as one over the number of steps: power -1, within 0.3."""
     model, guide, x = linear(50, features=20, latent=4)
@@ -128,6 +129,7 @@ def test_discrete_sites(float64: None) -> None:
         assert found.acceptance.isnan().all()
 
 
+@pytest.mark.slow
 def test_directions(float64: None) -> None:
     r"""On a sphere, along great circles: importance weighting by the prior agrees."""
     model = VAE(
@@ -144,6 +146,7 @@ def test_directions(float64: None) -> None:
     assert 0.5 < found.acceptance.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_hierarchies(float64: None) -> None:
     r"""Several latent variables for each datum: importance weighting agrees."""
     for start in ("prior", "guide"):
@@ -163,6 +166,7 @@ def test_hierarchies(float64: None) -> None:
         assert abs(error.sum() / spread) < 4
 
 
+@pytest.mark.slow
 def test_simplices_and_intervals(float64: None) -> None:
     r"""In coordinates without bounds: importance weighting agrees."""
     for prior, family, size in [
@@ -279,6 +283,7 @@ def test_weights_backward_are_unbiased(float64: None) -> None:
     assert abs((ratio - 1).mean() / (ratio.std() / 20)) < 4
 
 
+@pytest.mark.slow
 def test_sandwich_tells_what_is_enough(float64: None) -> None:
     model, guide, x = linear(2)
     found = sandwich(model, guide, {"x": x}, n=20, particles=200, steps=50)
@@ -444,6 +449,7 @@ def test_starts_that_are_no_law_are_refused() -> None:
         annealed_evidence(model, narrow, x, steps=2, start="guide")
 
 
+@pytest.mark.slow
 def test_several_discrete_sites(float64: None) -> None:
     r"""Two coins, one of which depends on the other, and a normal: the sum and quadrature."""
 
