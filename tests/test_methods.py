@@ -16,6 +16,7 @@ from ppl_vae.report import write_report
 from ppl_vae.run import Run, train
 from ppl_vae.run.evaluations import forget
 from ppl_vae.run.methods import METHODS
+from ppl_vae.run.methods.bdmc import implied
 
 SMALL = (
     "--epochs 2 --latent 2 --encoder mlp --encoder.hidden [16] --decoder mlp --decoder.hidden [16]"
@@ -24,10 +25,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "importance": {"particles": 30},
     "ais": {"steps": 3, "chains": 4, "leapfrog": 2},
     "bdmc": {"steps": 3, "chains": 4, "leapfrog": 2, "simulations": 12, "particles": 30},
-    "gap": {"particles": 20, "refinement": 3, "steps": 3, "chains": 4},
+    "gap": {"particles": 20, "refine": 3, "steps": 3, "chains": 4},
     "calibration": {"simulations": 100, "draws": 7},
     "latent": {"draws": 2, "steps": 3, "chains": 4},
-    "samples": {"draws": 60, "permutations": 20},
+    "samples": {"draws": 60, "permutations": 99},
 }
 FIGURES = {
     "importance": {"tails"},
@@ -92,15 +93,23 @@ def test_methods_stand_side_by_side(run: Run) -> None:
 
 
 def test_annealing_and_its_gap_imply_an_interval(run: Run) -> None:
+    r"""Of real data that are as likely as simulated ones; of others nothing is implied."""
     options = OPTIONS["ais"]
     annealed = run.diagnose("ais", limit=30, **options)
     record = run.diagnose("bdmc", simulations=12, particles=0, **options)
-    implied = record["implied"]
-    assert implied["n"] == 30
-    width = record["gap_edge"] + 4 * annealed["monte_carlo_error"]
-    assert implied["upper"] - implied["lower"] == pytest.approx(width)
-    other = {**options, "steps": 4}
-    assert "implied" not in run.diagnose("bdmc", simulations=12, particles=0, **other)
+    spread = (annealed["standard_error"] ** 2 + record["lower_error"] ** 2) ** 0.5
+    for apart in (0.0, 3.9, 4.1, -4.1):
+        real = {**annealed, "log_evidence": record["lower"] + apart * spread}
+        found = implied(record, [real], "test")
+        assert found is not None and found["n"] == 30
+        if abs(apart) > 4:
+            assert found["apart"] == pytest.approx(apart * spread)
+        else:
+            width = record["gap_edge"] + 4 * annealed["monte_carlo_error"]
+            assert found["upper"] - found["lower"] == pytest.approx(width)
+
+    for other in ({**annealed, "steps": 4}, {**annealed, "split": "train"}):
+        assert implied(record, [other], "test") is None
 
 
 @pytest.mark.parametrize("method", ["importance", "ais"])

@@ -69,7 +69,12 @@ def evaluate_command(tokens: list[str]) -> None:
         print(json.dumps(record, indent=2))
         print(told(record), file=sys.stderr)
 
-    run_function(evaluate, tokens, more=METHODS[method], skip={"task"})
+    name = f"evaluate --method {method}"
+    try:
+        run_function(evaluate, tokens, more=METHODS[method], skip={"task"}, name=name)
+    except KeyboardInterrupt:
+        print("What is finished is kept: the same command goes on from there.", file=sys.stderr)
+        raise
 
 
 def report_command(tokens: list[str]) -> None:

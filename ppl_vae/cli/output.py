@@ -53,7 +53,8 @@ def told(record: dict[str, Any]) -> str:
         data = "simulated data" if simulated else f"data of {record['split']}"
         head = f"{record['method']}, {record['n']} {data}"
         if "log_evidence" in record:
-            head = f"{head}: log p(x) = {record['log_evidence']:.2f} nats per datum"
+            error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
+            head = f"{head}: log p(x) = {record['log_evidence']:.2f}{error} nats per datum"
         return f"{head}. {record['verdict']}"
 
     error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""

@@ -16,6 +16,7 @@ def run_function(
     tokens: list[str],
     more: Callable[..., Any] | None = None,
     skip: set[str] = frozenset(),  # type: ignore[assignment]
+    name: str = "",
 ) -> None:
     r"""Calls a function with what stands on the command line.
 
@@ -24,8 +25,10 @@ def run_function(
         tokens: The command line after the command.
         more: Another function, whose parameters become options as well, which ``function`` takes.
         skip: The parameters of it that do not.
+        name: What it is called in help and errors; the function's own name by default.
     """
-    parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {function.__name__}")
+    name = name or function.__name__
+    parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {name}")
     parser.add_function_arguments(function, as_positional=True)
     if more is not None:
         parser.add_function_arguments(more, as_positional=False, skip=set(skip))
@@ -39,8 +42,8 @@ def run_function(
         option = token.partition("=")[0]
         if option.startswith("--") and option not in known:
             raise ValueError(
-                f"{function.__name__} has no option {option}{nearest(option, known, '--')}; see "
-                f"ppl-vae {function.__name__} --help."
+                f"{name} has no option {option}{nearest(option, known, '--')}; see "
+                f"ppl-vae {name} --help."
             )
 
     function(**parser.parse_args(tokens).as_dict())

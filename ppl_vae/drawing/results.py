@@ -43,7 +43,8 @@ def results(evidence: Sequence[Record]) -> Iterable[Html]:
 
 def diagnoses(evidence: Sequence[Record]) -> Iterable[Html]:
     r"""What evaluations say that are no estimates of log p(x), each by its verdict."""
-    told = [record for record in evidence if "log_evidence" not in record]
+    # Of each way the last.
+    told = {r["method"]: r for r in evidence if "log_evidence" not in r}.values()
     if told:
         yield element("h2", "Diagnosis")
 

@@ -43,6 +43,8 @@ class Gap:
     r"""The higher of the two estimates of :math:`\log p(x)`, on average over the data."""
     estimator: str = ""
     r"""Which of them it is."""
+    halfway: Tensor | None = None
+    r"""The refined ELBO after half of the steps, which tells whether it had settled."""
 
     def __len__(self) -> int:
         return len(self.elbo)
@@ -71,6 +73,9 @@ class Gap:
             "refined_elbo": self.refined.double().mean().item(),
             "log_p": self.log_evidence.double().mean().item(),
         }
+        if self.halfway is not None:
+            late = self.refined.double() - self.halfway.double()
+            found["refined_late"] = late.mean().item()
         for name, values in parts.items():
             error = values.std().item() / len(self) ** 0.5 if len(self) > 1 else math.nan
             found |= {name: values.mean().item(), f"{name}_error": error}
@@ -135,9 +140,14 @@ def inference_gap(
         ValueError: As :func:`~ppl_vae.evaluation.refine` for guides that cannot be refined, such
             as programs written elsewhere, and as :func:`annealed_evidence`.
     """
+    if refinement < 2:
+        raise ValueError(f"The split takes two steps of refinement or more, got {refinement}.")
+
     refined = refine(model, guide, batch, refinement, seed=seed, progress=progress)
+    half = refine(model, guide, batch, refinement // 2, seed=seed)
     options: dict[str, Any] = {"seed": seed, "memory": memory}
     rows = _numbered(batch)
+    halfway = log_evidence(model, half, rows, min(particles, 100), **options).elbo.cpu()
     before = log_evidence(model, guide, batch, particles, **options)
     after = log_evidence(model, refined, rows, particles, **options)
     found = {"importance weighting from the refined posterior": after.log_evidence}
@@ -147,7 +157,7 @@ def inference_gap(
         found["annealed importance sampling"] = annealed.log_evidence
 
     best = max(found, key=lambda name: found[name].double().mean().item())
-    return Gap(before.elbo.cpu(), after.elbo.cpu(), found[best].cpu(), best)
+    return Gap(before.elbo.cpu(), after.elbo.cpu(), found[best].cpu(), best, halfway)
 
 
 def _numbered(batch: Mapping[str, Tensor] | Tensor) -> Any:
@@ -160,8 +170,10 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
     whole, family = found["inference_gap"], found["family_gap"]
     amortization = found["amortization_gap"]
     head = (
-        f"The ELBO is {whole:.2f} nats below log p(x): {amortization:.2f} for the encoder that all "
-        f"data share, {family:.2f} for the family of the posterior."
+        f"The ELBO is {whole:.2f} ± {found['inference_gap_error']:.2f} nats below the best estimate "
+        f"of log p(x): {amortization:.2f} ± {found['amortization_gap_error']:.2f} for the encoder "
+        f"that all data share, {family:.2f} ± {found['family_gap_error']:.2f} for the posterior's "
+        "family."
     )
 
     if whole < SMALL:
@@ -169,11 +181,17 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
             f"{head} The guide is not what limits this model: a better log p(x) asks for another "
             "decoder, likelihood or prior."
         )
+    if found.get("refined_late", 0.0) > max(SMALL / 2, 0.1 * family):
+        return "fair" if whole < 10 * SMALL else "poor", (
+            f"{head} Refinement had not settled (its second half brought "
+            f"{found['refined_late']:.2f} nats more), so that the family's part is smaller than "
+            "this: refine by more steps before anything is blamed."
+        )
     if amortization > family:
         cure = "The encoder is at fault: take a wider or deeper one, train longer, or refine."
     else:
         cure = "The family is at fault: take a richer posterior, such as FullRankNormal or Flow."
 
     return "fair" if whole < 10 * SMALL else "poor", (
-        f"{head} {cure} What the guide costs, the model was trained to avoid as well."
+        f"{head} {cure} A better guide may let training find a better model, too."
     )

@@ -3,6 +3,7 @@ r"""A run: training and evaluating the programs in its folder."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,13 @@ class Run(Predictions):
         if method != "samples":
             self._require_density()
 
+        known = [name for name in signature(METHODS[method]).parameters if name != "task"]
+        if unknown := [name for name in options if name not in known]:
+            raise ValueError(
+                f"The method {method!r} has no option {unknown[0]!r}{nearest(unknown[0], known)}; "
+                f"it has {', '.join(known)}."
+            )
+
         return METHODS[method](Task(self, method, split, limit, seed, memory, progress), **options)
 
     def figures(self) -> dict[str, Any]:
@@ -177,7 +185,8 @@ class Run(Predictions):
         if self.unscored:
             raise ValueError(
                 f"The guide of the run {self.dir} has no density, so that there are no weights and "
-                "no log p(x) to estimate; train one with a posterior that has one, such as Normal."
+                "no log p(x) to estimate; train one with a posterior that has one, such as Normal, "
+                "or judge its samples (--method samples)."
             )
 
 

@@ -50,6 +50,7 @@ class Annealed:
             "estimator": "annealed importance sampling",
             "n": n,
             "particles": self.settings.chains,
+            "chains": self.settings.chains,
             "steps": self.settings.steps,
             "leapfrog": self.settings.leapfrog,
             "start": self.settings.start,
@@ -82,7 +83,9 @@ def weighted(log_w: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def _judged(found: Annealed) -> tuple[str, str]:
-    ess = found.ess.quantile(0.5).item() / found.settings.chains
+    C, ess = found.settings.chains, found.ess.quantile(0.5).item()
+    # One chain that carries all has an effective size of one, however few there are.
+    share = (ess - 1) / max(C - 1, 1)
     lost = int((~found.log_evidence.isfinite()).sum())
 
     if lost:
@@ -90,19 +93,20 @@ def _judged(found: Annealed) -> tuple[str, str]:
             f"The estimate is not finite for {lost} of {len(found)} data: their density is zero or "
             "NaN along all chains. Bound the scales of the likelihood, or take more chains."
         )
-    if found.settings.chains == 1:
+    if C == 1:
         return "poor", "One chain has no error: take more chains, 16 for instance."
-    if ess < 0.2:
+    if share < 0.1:
         return "poor", (
-            f"Half of the data have less than {ess:.0%} of the chains to carry the estimate: the "
-            "chains do not keep up. Take more steps before this number ranks models."
+            f"Of {C} chains one carries the estimate of half of the data or more (median effective "
+            f"size {ess:.1f}): they do not keep up, the estimate is far too low and its Monte "
+            "Carlo error too small. Take more steps before this number ranks models."
         )
-    if ess < 0.6:
+    if share < 0.5:
         return "fair", (
-            f"The median effective share of the chains is {ess:.0%}: a sound lower bound, which "
-            "more steps would raise a little."
+            f"The median effective size of {C} chains is {ess:.1f}: a lower bound, which more steps "
+            "would raise."
         )
     return "good", (
-        f"The median effective share of the chains is {ess:.0%}: they keep up with the path. How "
+        f"The median effective size of {C} chains is {ess:.1f}: they keep up with the path. How "
         "far below log p(x) the bound is, bidirectional Monte Carlo tells (--method bdmc)."
     )

@@ -22,7 +22,7 @@ from .settings import Settings
 
 __all__ = ["Annealer"]
 
-BLOCK = 100
+BLOCK = 50
 r"""The number of data whose chains are run together, from one seed."""
 
 PILOTS = 8

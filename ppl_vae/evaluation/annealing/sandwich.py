@@ -68,16 +68,18 @@ class Sandwich:
             "estimator": "bidirectional Monte Carlo, on simulated data",
             "n": len(self),
             "particles": self.settings.chains,
+            "chains": self.settings.chains,
             "steps": self.settings.steps,
             "leapfrog": self.settings.leapfrog,
             "start": self.settings.start,
             "spacing": self.settings.spacing,
             "lower": self.lower.double().mean().item(),
+            "lower_error": _error(self.lower),
             "upper": self.upper.double().mean().item(),
             "edges": [low, high],
             "gap": gap.mean().item(),
             "gap_edge": gap.mean().item() + _margin(gap),
-            "gap_error": gap.std().item() / len(self) ** 0.5 if len(self) > 1 else math.nan,
+            "gap_error": _error(gap),
             "acceptance": self.acceptance.mean().item(),
         }
 
@@ -98,6 +100,11 @@ class Sandwich:
     def arrays(self) -> dict[str, np.ndarray]:
         r"""The numbers of each datum."""
         return {k: v.cpu().numpy() for k, v in vars(self).items() if isinstance(v, Tensor)}
+
+
+def _error(values: Tensor) -> float:
+    n = len(values)
+    return values.double().std().item() / n**0.5 if n > 1 else math.nan
 
 
 def _margin(differences: Tensor) -> float:

@@ -77,7 +77,7 @@ class LatentUse:
             "elbo": -(self.rate + self.distortion).mean().item(),
             "information": {**mutual, "ceiling": self.information.ceiling},
             "marginal_kl": None if self.given else marginal,
-            "aggregate": self.test.summary(),
+            "aggregate": _test(self.test),
             "active": sum(int(site.active.sum()) for site in self.sites.values()),
             "dimensions": sum(len(site.active) for site in self.sites.values()),
             "sites": {name: _site(site) for name, site in self.sites.items()},
@@ -113,6 +113,11 @@ def _point(name: str, x: Tensor) -> dict[str, float]:
     return {name: x.mean().item(), f"{name}_error": x.std().item() / len(x) ** 0.5}
 
 
+def _test(test: TwoSample) -> dict[str, Any]:
+    # The verdict on all is told once.
+    return {k: v for k, v in test.summary().items() if k not in ("level", "verdict")}
+
+
 def _site(site: SiteUse) -> dict[str, Any]:
     return {
         **_point("kl", site.kl),
@@ -120,5 +125,5 @@ def _site(site: SiteUse) -> dict[str, Any]:
         "dimensions": len(site.active),
         "unused": (~site.active).nonzero().flatten().tolist(),
         "collapsed": site.collapsed,
-        "aggregate": site.test.summary(),
+        "aggregate": _test(site.test),
     }

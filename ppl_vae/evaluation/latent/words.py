@@ -98,10 +98,10 @@ def _informed(use: LatentUse) -> str:
     held = f"{mutual.lower:.2f} to {max(upper, mutual.lower):.2f}"
     if use.given:
         return (
-            f"The codes hold {held} nats of the data, of which the prior is given a part; beyond "
-            f"that they cost {rate:.2f} nats."
+            f"The codes hold {held} nats of information of the data, of which the prior is given a "
+            f"part; beyond that they cost {rate:.2f} nats."
         )
-    return f"Of the rate of {rate:.2f} nats, {held} are information of the data."
+    return f"Of the KL of {rate:.2f} nats, {held} are mutual information of codes and data."
 
 
 def _matched(use: LatentUse) -> tuple[str, str]:
@@ -109,8 +109,8 @@ def _matched(use: LatentUse) -> tuple[str, str]:
 
     if test.p_value >= FAR:
         return "good", (
-            f"{min(test.sizes)} codes of data cannot be told from draws of the prior (p = "
-            f"{test.p_value:.2g}): samples start from where the data are."
+            f"Between {min(test.sizes)} codes of data and draws of the prior no difference was "
+            f"found (p = {test.p_value:.2g})."
         )
 
     apart = [name for name, site in use.sites.items() if site.test.p_value < FAR]

@@ -3,6 +3,8 @@ r"""Whether a classifier tells two samples apart."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,9 +107,7 @@ def classifier_test(a: Any, b: Any, classifier: Any, *, seed: int = 0) -> Classi
     scale[scale == 0] = 1
     second = np.arange(len(judged)) >= len(a_judged)
 
-    with warnings.catch_warnings():
-        # The number of passes is chosen, not one that it should have converged in.
-        warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
+    with fitting():
         classifier.fit(((learned - loc) / scale).numpy(), np.arange(len(learned)) >= len(a))
 
     scores = classifier.predict_proba(((judged - loc) / scale).numpy())[:, 1]
@@ -116,6 +116,24 @@ def classifier_test(a: Any, b: Any, classifier: Any, *, seed: int = 0) -> Classi
     p = hypergeom.sf((called & second).sum() - 1, N, second.sum(), called.sum())
     error = (right * (1 - right) / N) ** 0.5
     return ClassifierTest(right, error, min(float(p), 1.0), scores, second)
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    r"""Within it, a net of scikit-learn is trained for the passes that were chosen.
+
+    One that was interrupted (Ctrl-C) would be taken for trained: the interruption goes on here.
+    """
+    with warnings.catch_warnings():
+        # The number of passes is not one that it should have converged in.
+        warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
+        warnings.filterwarnings("error", message="Training interrupted by user")
+        try:
+            yield
+        except UserWarning as error:
+            if "interrupted" not in str(error):
+                raise
+            raise KeyboardInterrupt from None
 
 
 def _halves(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,10 @@ from .verdict import verdict
 __all__ = ["SampleQuality", "sample_quality"]
 
 
+LEAST = 99
+r"""The number of permutations from which on a p-value can fall under 0.05, three tests counted."""
+
+
 @dataclass(frozen=True)
 class SampleQuality:
     r"""How samples compare with held-out data, and other real data beside them."""
@@ -149,9 +153,15 @@ def sample_quality(
         progress: Called with 1 after the draws and after each of the two comparisons.
 
     Raises:
-        ValueError: If there are fewer than 20 rows for each side, a value is missing, the model
-            takes no ``n``, or it observes nothing that it takes by the same name.
+        ValueError: If there are fewer than 20 rows for each side or 99 permutations, a value is
+            missing, the model takes no ``n``, or it observes nothing that it takes by the same
+            name.
     """
+    if permutations < LEAST:
+        raise ValueError(
+            f"The discrepancy takes {LEAST} permutations or more to be seen at 5 %, got "
+            f"{permutations}."
+        )
     tell = progress or (lambda _: None)
     cuda = [p.device for m in modules_of(model) for p in m.parameters() if p.is_cuda]
 

@@ -13,6 +13,9 @@ r"""How far below is poor."""
 TOLD = 0.75
 r"""The accuracy of a classifier that is poor, where 0.5 is chance."""
 
+FEW = 100
+r"""The number of rows under which nothing is called good."""
+
 CAUSES = {
     "precision": "samples lie where no data are, as the prior has mass where no codes are, or the "
     "likelihood adds noise; fit a richer prior to the codes (Vamp, or a flow), and look at the "
@@ -60,8 +63,10 @@ def verdict(samples: Comparison, real: Comparison, m: int) -> tuple[str, str]:
         )
 
     wide = any(attainable - value > WIDE for value, attainable in gaps.values())
+    if m < FEW:
+        said.append(f"With {m} rows of each side small faults go unseen: give {FEW} or more.")
     poor = wide or (not alike and samples.accuracy > TOLD)
-    return "poor" if poor else "good" if alike and not gaps else "fair", " ".join(said)
+    return "poor" if poor else "good" if alike and not gaps and m >= FEW else "fair", " ".join(said)
 
 
 def _gaps(samples: Comparison, real: Comparison) -> dict[str, tuple[float, float]]:

@@ -12,14 +12,14 @@ __all__ = ["gap"]
 
 
 def gap(
-    task: Task, particles: int = 1000, refinement: int = 200, steps: int = 500, chains: int = 16
+    task: Task, particles: int = 1000, refine: int = 200, steps: int = 500, chains: int = 16
 ) -> dict[str, Any]:
     r"""Splits log p(x) - ELBO into what the encoder and what the posterior's family cost.
 
     Arguments:
         task: The run, and its data.
         particles: The number of draws that ELBOs are means of.
-        refinement: The number of steps by which the posterior of each datum is refined.
+        refine: The number of steps by which the posterior of each datum is refined.
         steps: The number of steps of annealing; zero leaves it out.
         chains: The number of its chains.
     """
@@ -29,7 +29,7 @@ def gap(
         run.guide,
         batch,
         particles=particles,
-        refinement=refinement,
+        refinement=refine,
         steps=steps,
         chains=chains,
         memory=task.memory,
@@ -37,6 +37,6 @@ def gap(
     )
     # Of the raw data.
     volumes = run.data.log_volumes(batch["x"]).cpu()
-    names = ("elbo", "refined", "log_evidence")
+    names = ("elbo", "refined", "log_evidence", "halfway")
     found = replace(found, **{k: getattr(found, k).double() + volumes for k in names})
     return task.filed({**found.summary(), "particles": particles}, found.arrays())

@@ -132,9 +132,9 @@ class Task:
 
 
 def _finite(value: Any) -> Any:
-    # JSON knows no NaN.
+    # JSON knows neither NaN nor infinity.
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
