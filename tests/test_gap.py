@@ -2,6 +2,8 @@ r"""Laws of the inference gap: its parts in closed form, and the verdicts that f
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,7 +73,10 @@ def test_verdicts(float64: None) -> None:
     with torch.no_grad():
         for p in far.posterior.parameters():
             p.mul_(3)
-    encoder = inference_gap(model, far, x, particles=200, steps=20).summary()
+    options: dict[str, Any] = {"particles": 200, "steps": 20}
+    early = inference_gap(model, far, x, refinement=20, **options).summary()
+    assert "had not settled" in early["verdict"] and "at fault" not in early["verdict"]
+    encoder = inference_gap(model, far, x, refinement=1000, **options).summary()
     assert encoder["amortization_gap"] > 1 and "The encoder is at fault" in encoder["verdict"]
 
     model = Linear(3, 2, scale=0.05)

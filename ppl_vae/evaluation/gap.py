@@ -169,11 +169,14 @@ def _numbered(batch: Mapping[str, Tensor] | Tensor) -> Any:
 def _judged(found: dict[str, Any]) -> tuple[str, str]:
     whole, family = found["inference_gap"], found["family_gap"]
     amortization = found["amortization_gap"]
+    told = {
+        part: f"{found[f'{part}_gap']:.2f} ± {found[f'{part}_gap_error']:.2f}"
+        for part in ("inference", "amortization", "family")
+    }
     head = (
-        f"The ELBO is {whole:.2f} ± {found['inference_gap_error']:.2f} nats below the best estimate "
-        f"of log p(x): {amortization:.2f} ± {found['amortization_gap_error']:.2f} for the encoder "
-        f"that all data share, {family:.2f} ± {found['family_gap_error']:.2f} for the posterior's "
-        "family."
+        f"The ELBO is {told['inference']} nats below the best estimate of log p(x): "
+        f"{told['amortization']} for the encoder that all data share, {told['family']} for the "
+        "posterior's family."
     )
 
     if whole < SMALL:

@@ -103,8 +103,8 @@ def _judged(found: Annealed) -> tuple[str, str]:
         )
     if share < 0.5:
         return "fair", (
-            f"The median effective size of {C} chains is {ess:.1f}: a lower bound, which more steps "
-            "would raise."
+            f"The median effective size of {C} chains is {ess:.1f}: a lower bound, which more "
+            "steps would raise."
         )
     return "good", (
         f"The median effective size of {C} chains is {ess:.1f}: they keep up with the path. How "
