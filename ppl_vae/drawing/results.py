@@ -95,9 +95,10 @@ def count(x: float | None) -> str:
 def _best(evidence: Sequence[Record]) -> Record | None:
     held_out = [r for r in evidence if r.get("split") != "train" and "log_evidence" in r]
 
-    def rank(record: Record) -> tuple[bool, bool, int]:
+    def rank(record: Record) -> tuple[bool, bool, int, int]:
         usual = record.get("method", "importance") == "importance"
-        return record.get("split") == "test", usual, record.get("particles") or 0
+        sizes = record.get("n") or 0, record.get("particles") or 0
+        return record.get("split") == "test", usual, *sizes
 
     return max(held_out, key=rank, default=None)
 
