@@ -196,7 +196,10 @@ CASES: dict[str, tuple[str, str]] = {
         "list prior",
         r"has no 'prior' \(did you mean 'priors'\?\); it has experiments, priors",
     ),
-    "choice of a command": ("evaluate run --method guess", "--method.*importance.*guess"),
+    "choice of a command": (
+        "evaluate run --method guess",
+        "no method 'guess'; there are importance",
+    ),
     "split": ("evaluate run --split tset", "no split 'tset': there are train, validation, test"),
     "device": (digits("--device tpu"), "no device 'tpu'"),
     # Values
