@@ -26,7 +26,7 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
     for block in PYTHON:
         # Few epochs and particles: that it runs is the point here, not how well.
         block = block.replace("epochs=30", "epochs=1").replace("particles=1000", "particles=10")
-        block = block.replace("particles=100, steps=20", "particles=30, steps=2, refinement=2")
+        block = block.replace("few, particles=100", "few, refinement=2, particles=30")
         block = block.replace('data.batch("train"))', 'data.batch("train"), limit=40)')
         block = block.replace("steps=20", "steps=2").replace("simulations=100", "simulations=20")
         if block.lstrip().startswith("import ppl_vae"):
