@@ -11,7 +11,7 @@ from torch import nn
 
 from .restoring import restoring
 
-__all__ = ["evaluating", "modules_of", "preserving"]
+__all__ = ["evaluating", "home_of", "modules_of", "preserving"]
 
 Program = Callable[..., Any]
 
@@ -26,6 +26,17 @@ def modules_of(*programs: Program | nn.Module | None) -> list[nn.Module]:
     """
     owners = [getattr(program, "__self__", program) for program in programs]
     return list(dict.fromkeys(owner for owner in owners if isinstance(owner, nn.Module)))
+
+
+def home_of(*programs: Program) -> torch.device | None:
+    r"""The device of the programs' parameters; None where there are none, or several devices.
+
+    Example:
+        >>> home_of(nn.Linear(2, 3), print)
+        device(type='cpu')
+    """
+    devices = {p.device for module in modules_of(*programs) for p in module.parameters()}
+    return next(iter(devices)) if len(devices) == 1 else None
 
 
 @contextmanager

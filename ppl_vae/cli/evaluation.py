@@ -73,7 +73,8 @@ def evaluate_command(tokens: list[str]) -> None:
     try:
         run_function(evaluate, tokens, more=METHODS[method], skip={"task"}, name=name)
     except KeyboardInterrupt:
-        print("What is finished is kept: the same command goes on from there.", file=sys.stderr)
+        if method in ("importance", "ais", "bdmc"):
+            print("What is finished is kept: the same command goes on from there.", file=sys.stderr)
         raise
 
 

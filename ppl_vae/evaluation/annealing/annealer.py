@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from ...modules import evaluating, modules_of, preserving
+from ...modules import evaluating, home_of, preserving
 from ...staging import check_backend
 from ...weights import Program, log_weights
 from ..rows import Rows
@@ -57,8 +57,7 @@ class Annealer:
         memory: int,
         compile: str,
     ) -> None:
-        devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
-        home = next(iter(devices)) if len(devices) == 1 else None
+        home = home_of(model, guide)
         self.programs, self.rows, self.settings = (model, guide), Rows(batch, home), settings
         self.compile, self.staged = compile, False
 

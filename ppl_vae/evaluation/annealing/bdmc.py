@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...modules import evaluating, modules_of, preserving
+from ...modules import evaluating, home_of, preserving
 from ...weights import Program
 from ...weights.traces import batch_size
 from ..evidence import log_evidence
@@ -128,8 +128,7 @@ def _simulated(
     if n < 1:
         raise ValueError(f"The number of data to simulate must be positive, got {n}.")
 
-    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
-    home = next(iter(devices)) if len(devices) == 1 else None
+    home = home_of(model, guide)
 
     with evaluating(model, guide), preserving(model, guide):
         torch.manual_seed((seed * 1_000_003 + 11) % 2**63)

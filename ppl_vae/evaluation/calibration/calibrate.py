@@ -17,7 +17,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from ...modules import evaluating, modules_of, preserving
+from ...modules import evaluating, home_of, preserving
 from ...weights import Batch, Program
 from ...weights.traces import batch_size, by_name
 from ..imitation import repeated
@@ -116,7 +116,7 @@ def calibration(
 
     with evaluating(model, guide), preserving(model, guide), pyro.validation_enabled(False):
         for i, start in enumerate(range(0, simulations, ROWS)):
-            rows = repeated(given, n, start, ROWS, _home(model, guide))
+            rows = repeated(given, n, start, ROWS, home_of(model, guide))
             torch.manual_seed(_mix(seed, i))
             # A stream of its own: ties are broken by it.
             generator = torch.Generator().manual_seed(_mix(seed, i) + 1)
@@ -133,11 +133,6 @@ def calibration(
 def _mix(seed: int, i: int) -> int:
     # A seed for each block; the multipliers are primes.
     return (seed * 1_000_000_007 + i * 998_244_353 + 1) % (2**63 - 25)
-
-
-def _home(*programs: Program) -> torch.device | None:
-    devices = {p.device for m in modules_of(*programs) for p in m.parameters()}
-    return next(iter(devices)) if len(devices) == 1 else None
 
 
 def _quantities(

@@ -9,7 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from ...modules import evaluating, modules_of, preserving
+from ...modules import evaluating, home_of, preserving
 from ...weights import Program, plate_depth
 from ..rows import Rows
 from ..two_sample import TwoSample
@@ -80,8 +80,7 @@ def latent_use(
             draws, a site is masked or lies outside of the plate of the data, or the density of a
             draw changes from run to run; or as the metrics of labels and factors.
     """
-    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
-    rows = Rows(batch, next(iter(devices)) if len(devices) == 1 else None)
+    rows = Rows(batch, home_of(model, guide))
     _check(len(rows), draws, labels, factors)
 
     with evaluating(model, guide), preserving(model, guide):
