@@ -366,9 +366,10 @@ def test_concentrations_keep_their_bounds(name: str, floor: float, ceiling: floa
         h = torch.tensor([0.0, 0.0, 0.0, rho])
         assert abs(float(family(h).concentration) / bound - 1) < 1e-6
 
-    # The bounds are felt at zero already where they are narrow: its square root is bounded.
-    felt = 0.01 if ceiling > 100 else 0.04
-    assert abs(float(family(torch.zeros(4)).concentration) - 1) < felt
+    # Parameters of zero tell the dimension, or half of the ceiling.
+    assert float(family(torch.zeros(4)).concentration) == pytest.approx(3)
+    high = FAMILIES[name]((30,), floor=floor, ceiling=20.0)
+    assert float(high(torch.zeros(31)).concentration) == pytest.approx(10)
 
 
 # The constraint, the uniform distribution and its prior

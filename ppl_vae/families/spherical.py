@@ -20,13 +20,15 @@ class Spherical(Family):
 
     .. math::
         \mu & = \frac{v + e_1}{\|v + e_1\|} \\
-        \kappa & = \frac{1}{s^2} \qquad s = \operatorname{bounded}(-\rho)
+        \kappa & = \frac{1}{s^2} \qquad s = \operatorname{bounded}(c - \rho)
 
     where :math:`h = (v, \rho)` holds :math:`d + 1` parameters. Far from uniform, :math:`s` is the
     standard deviation along the sphere, and falls by a factor with each unit of :math:`\rho`, as
     that of a normal law does: a network that had to say :math:`\kappa` itself, up to thousands,
-    learns slowly. Parameters near zero give a mild
-    law about :math:`e_1`, far from :math:`-e_1`, where draws turn fast with :math:`\mu`, and
+    learns slowly. The constant :math:`c` is such that :math:`\kappa = d` at :math:`\rho = 0`, or
+    half of the ceiling, where the mean is over a half long in any dimension: at one :math:`\kappa`
+    for all, codes would tell the less at first the more dimensions they have. Parameters near zero
+    give a law about :math:`e_1`, far from :math:`-e_1`, where draws turn fast with :math:`\mu`, and
     far from :math:`v = -e_1`, which has no direction.
 
     To write a new one, subclass it, build the distribution in :meth:`of`, and tell the
@@ -51,6 +53,10 @@ class Spherical(Family):
         self.ceiling = ceiling
         check_bounds(floor, ceiling)
         self._spread = ceiling**-0.5, floor**-0.5  # the bounds of s
+        # Within the bounds, where gradients are.
+        kappa = min(max(self.event_shape[0], 2 * floor), ceiling / 2)
+        spread = torch.tensor(kappa**-0.5, dtype=torch.float64)
+        self._start = float(unbounded(spread, *self._spread))
 
     @abstractmethod
     def of(self, loc: Tensor, concentration: Tensor) -> TorchDistribution:
@@ -67,7 +73,7 @@ class Spherical(Family):
         length = torch.linalg.vector_norm(u, dim=-1, keepdim=True)
         known = length > torch.finfo(length.dtype).tiny
         loc = torch.where(known, u / torch.where(known, length, 1.0), first)
-        return self.of(loc, bounded(-rho, *self._spread).square().reciprocal())
+        return self.of(loc, bounded(self._start - rho, *self._spread).square().reciprocal())
 
     def at_mean(self, mean: Tensor) -> Tensor:
         h = super().at_mean(mean)
@@ -76,7 +82,7 @@ class Spherical(Family):
         loc = torch.where(length > 0, mean / length.clamp(min=1e-30), first)
         kappa = self.concentration_of(length.clamp(max=1 - 1e-7))
         h[:-1] = loc - first
-        h[-1] = -unbounded(kappa.rsqrt(), *self._spread)
+        h[-1] = self._start - unbounded(kappa.rsqrt(), *self._spread)
         return h
 
 
