@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..evaluation.misfit import misfit_in_words
 from .page import percent
 
 __all__ = ["verdict"]
@@ -43,6 +44,10 @@ def verdict(record: Mapping[str, Any]) -> tuple[str, str]:
         ]
         level = "poor"
 
+    misfit = record.get("misfit")
+    if misfit is not None and (misfit["faults"] or level != "good"):
+        notes.append(misfit_in_words(misfit))
+
     spread, noise = (record.get(k) for k in ("standard_error", "monte_carlo_error"))
 
     if spread is not None and noise is not None and noise > 0.5 * spread:
@@ -56,7 +61,7 @@ def verdict(record: Mapping[str, Any]) -> tuple[str, str]:
     if record.get("split") == "train":
         notes.append("These are the data of training; only held-out data tell how well it learned.")
 
-    return level, " ".join(notes)
+    return level, " ".join(filter(None, notes))
 
 
 def _tails(record: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,7 +3,8 @@ r"""Held-out evidence, with its error and the diagnostics that tell whether to t
 Lower bounds on :math:`\log p(x)` are told by :func:`log_evidence` (importance weighting) and
 :func:`annealed_evidence` (annealed importance sampling); :func:`sandwich` adds upper ones, on data
 that the model draws. :func:`inference_gap` splits what a guide costs, :func:`calibration` tests it
-as a posterior, :func:`latent_use` tells what its codes hold, and :func:`sample_quality` compares
+as a posterior, :func:`guide_misfit` tells if it is too narrow, too wide or shifted,
+:func:`latent_use` tells what its codes hold, and :func:`sample_quality` compares
 what the model draws with data.
 """
 
@@ -21,6 +22,7 @@ from .evidence import Evidence, log_evidence
 from .gap import Gap, inference_gap
 from .kept import Kept
 from .latent import LatentUse, latent_use
+from .misfit import Misfit, guide_misfit
 from .pareto import khat
 from .refine import refine
 from .refined import Refined
@@ -35,6 +37,7 @@ __all__ = [
     "Gap",
     "Kept",
     "LatentUse",
+    "Misfit",
     "RateDistortion",
     "Refined",
     "SampleQuality",
@@ -43,6 +46,7 @@ __all__ = [
     "active_units",
     "annealed_evidence",
     "calibration",
+    "guide_misfit",
     "inference_gap",
     "khat",
     "latent_use",

@@ -23,6 +23,7 @@ from torch import Tensor
 from ..weights import Program
 from .annealing import annealed_evidence
 from .evidence import log_evidence
+from .misfit import Misfit, guide_misfit, misfit_in_words
 from .refine import refine
 
 __all__ = ["Gap", "inference_gap"]
@@ -45,6 +46,8 @@ class Gap:
     r"""Which of them it is."""
     halfway: Tensor | None = None
     r"""The refined ELBO after half of the steps, which tells whether it had settled."""
+    misfit: Misfit | None = None
+    r"""In what the guide differs from the posterior, of 100 of the data at most."""
 
     def __len__(self) -> int:
         return len(self.elbo)
@@ -80,6 +83,7 @@ class Gap:
             error = values.std().item() / len(self) ** 0.5 if len(self) > 1 else math.nan
             found |= {name: values.mean().item(), f"{name}_error": error}
 
+        found["misfit"] = None if self.misfit is None else self.misfit.summary()
         level, verdict = _judged(found)
         return {**found, "level": level, "verdict": verdict}
 
@@ -157,7 +161,8 @@ def inference_gap(
         found["annealed importance sampling"] = annealed.log_evidence
 
     best = max(found, key=lambda name: found[name].double().mean().item())
-    return Gap(before.elbo.cpu(), after.elbo.cpu(), found[best].cpu(), best, halfway)
+    misfit = guide_misfit(model, guide, batch, min(particles, 1000), seed=seed)
+    return Gap(before.elbo.cpu(), after.elbo.cpu(), found[best].cpu(), best, halfway, misfit)
 
 
 def _numbered(batch: Mapping[str, Tensor] | Tensor) -> Any:
@@ -190,6 +195,9 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
             f"{found['refined_late']:.2f} nats more), so that the family's part is smaller than "
             "this: refine by more steps before anything is blamed."
         )
+    misfit = found.get("misfit")
+    if misfit is not None and misfit["faults"]:
+        head = f"{head} {misfit_in_words(misfit)}"
     if amortization > family:
         cure = "The encoder is at fault: take a wider or deeper one, train longer, or refine."
     else:

@@ -43,6 +43,8 @@ class Site:
     r"""Masks a tensor of the batch shape of ``q`` and sums it to ``(K, n)``."""
     spread: Callable[[Tensor], Tensor] = field(repr=False)
     r"""Shapes a tensor of shape ``(K, n)`` so that it broadcasts to ``value``."""
+    data_axis: int = 1
+    r"""Which dimension of ``value`` holds the data."""
     local: bool = True
     r"""Whether the site lies in the plate of the data."""
     implicit: bool = False
@@ -54,6 +56,11 @@ class Site:
     def reparameterized(self) -> bool:
         r"""Whether gradients flow through the draws."""
         return bool(self.q.has_rsample)
+
+    def vectors(self) -> Tensor:
+        r"""The draws as one vector for each datum, with shape ``(K, n, d)``."""
+        moved = self.value.movedim(self.data_axis, 1)
+        return moved.reshape(*moved.shape[:2], -1)
 
     def kl(self) -> Tensor:
         r"""The divergence :math:`\mathrm{KL}(q \| p)`, with shape ``(K, n)``.

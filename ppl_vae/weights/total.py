@@ -166,6 +166,7 @@ def _site(layout: Layout, p: Node, q: Node, log_p: Tensor, implicit: bool) -> Si
         log_q=torch.zeros_like(log_p) if absent else layout.reduce(layout.log_prob(q), q),
         reduce=reduce,
         spread=partial(layout.spread, node=q),
+        data_axis=1 + layout.depth + layout.data_dim,
         local=layout.local(q),
         implicit=absent,
     )

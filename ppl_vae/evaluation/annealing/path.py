@@ -98,9 +98,7 @@ class Path:
         self.dims = {name: site.value.ndim for name, site in weights.sites.items()}
 
         for name, site in weights.sites.items():
-            shape = site.spread(torch.zeros(2, weights.n)).shape
-            axis = max(i for i, size in enumerate(shape) if size == weights.n and i > 0)
-            self.spaces[name] = space_of(name, site, axis)
+            self.spaces[name] = space_of(name, site, site.data_axis)
 
         self.moving = [k for k, space in self.spaces.items() if not isinstance(space, Jumping)]
         self.jumping = [k for k in self.spaces if k not in self.moving]

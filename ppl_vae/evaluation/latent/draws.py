@@ -66,8 +66,7 @@ def draw(model: Program, guide: Program, rows: Rows, draws: int, seed: int, **ho
         torch.manual_seed(seed_of(seed, i))
         weights = log_weights(model, guide, rows[start : start + ROWS], draws, **how)
         weights.check_local()
-        # A block of one datum does not tell which dimension is that of the data.
-        blocks.append(_block(weights, blocks[0].axes if blocks else None))
+        blocks.append(_block(weights))
 
     return _joined(blocks)
 
@@ -83,9 +82,9 @@ def flat(t: Tensor, axis: int) -> Tensor:
     return moved.reshape(*moved.shape[:2], -1)
 
 
-def _block(weights: Weights, axes: dict[str, int] | None) -> Draws:
+def _block(weights: Weights) -> Draws:
     sites = weights.sites
-    axes = {name: _axis(site) for name, site in sites.items()} if axes is None else axes
+    axes = {name: site.data_axis for name, site in sites.items()}
     ordered = tuple(sites) == weights.guide_order
     elements: dict[str, Tensor | None] = {}
 
@@ -117,12 +116,6 @@ def _kl(site: Site, elements: Tensor | None, ordered: bool) -> Tensor:
         return elements.sum(1)
 
     return (site.kl() if ordered else site.log_q - site.log_p).cpu().double().mean(0)
-
-
-def _axis(site: Site) -> int:
-    run = site.parts[0] if site.parts else site
-    shape = run.spread(torch.zeros_like(run.log_q)).shape
-    return 1 + list(shape[1:]).index(run.log_q.shape[1])
 
 
 def _check_unmasked(name: str, site: Site) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from ...evaluation import log_evidence
+from ...evaluation import guide_misfit, log_evidence
 from ...evaluation import refine as refined_guide
 from ..evaluations import dimensions
 from .task import Task
@@ -60,6 +60,11 @@ def importance(
     # Of the raw data.
     evidence = evidence.shifted(run.data.log_volumes(batch["x"]))
     summary = evidence.summary(dimensions(batch["x"]), population=len(run.data[task.split]))
+
+    misfit = guide_misfit(
+        run.model, guide, rows, min(particles, 1000), seed=task.seed, vectorized=vectorized
+    )
+    summary["misfit"] = None if misfit is None else misfit.summary()
 
     if refine:
         summary["estimator"] += f", guide refined by {refine} steps for each datum"
