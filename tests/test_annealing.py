@@ -286,7 +286,7 @@ def test_weights_backward_are_unbiased(float64: None) -> None:
 @pytest.mark.slow
 def test_sandwich_tells_what_is_enough(float64: None) -> None:
     model, guide, x = linear(2)
-    found = sandwich(model, guide, {"x": x}, n=20, particles=200, steps=50)
+    found = sandwich(model, guide, {"x": x}, n=20, particles=200, steps=200)
     # With the exact guide all weights are alike.
     assert found.cubo is not None and found.importance is not None
     torch.testing.assert_close(found.cubo, found.importance, rtol=0, atol=1e-6)

@@ -75,13 +75,19 @@ def test_a_run_holds_no_others(trained: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_evaluate_prints_its_record(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, err = call(capsys, f"evaluate {trained} --particles 30 --limit 60 --split validation")
+    line = f"evaluate {trained} --particles 30 --limit 60 --split validation"
+    out, err = call(capsys, f"{line} --json")
     record = json.loads(out)
     assert record in Run(trained).evidence
     assert record["n"] == 60 and record["particles"] == 30 and record["split"] == "validation"
     *counted, told = err.splitlines()
     assert counted[-1] == "evaluated 60 of 60"
     assert told.startswith(f"log p(x) = {record['log_evidence']:.2f} ± ")
+
+    out, _ = call(capsys, line)
+    first, *_, sentences = out.rstrip().splitlines()
+    assert first in told and sentences in told
+    assert f"{record['elbo']:.2f}" in out and "bits per dimension" in out
 
 
 def test_encode_writes_codes(

@@ -11,6 +11,7 @@ import pytest
 
 from ppl_vae.cli import main
 from ppl_vae.compare import groups
+from ppl_vae.drawing.terms import terms
 from ppl_vae.folder import checkpoint
 from ppl_vae.report import write_report
 from ppl_vae.run import Run, train
@@ -71,6 +72,10 @@ def test_a_method_files_what_it_found(run: Run, method: str) -> None:
     arrays = run.arrays_of(record)
     assert arrays is not None and len(arrays["index"]) == 60
     assert FIGURES[method] <= run.figures().keys()
+    # The seconds are told last; numbers that are absent are not told.
+    told = dict(terms(record))
+    assert len(told) > 4 and [*told][-1] == "seconds"
+    assert not any("None" in value or "nan" in value for value in told.values())
     # A repeat replaces its own, and gives the same numbers.
     again = run.diagnose(method, limit=60, **OPTIONS[method])
     assert run.evidence == [json.loads(json.dumps(again))]
@@ -168,12 +173,12 @@ def test_blocks_of_other_weights_are_not_taken(run: Run) -> None:
 
 def test_methods_on_the_command_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     line = f"evaluate {run.dir} --method ais --limit 20 --steps 3 --chains 4 --leapfrog 2"
-    out, err = call(capsys, line)
+    out, err = call(capsys, f"{line} --json")
     record = json.loads(out)
     assert record in run.evidence and record["steps"] == 3
     assert f"log p(x) = {record['log_evidence']:.2f}" in err
 
-    out, err = call(capsys, f"evaluate {run.dir} --particles 30 --limit 20 --defensive 0.2")
+    out, err = call(capsys, f"evaluate {run.dir} --particles 30 --limit 20 --defensive 0.2 --json")
     assert json.loads(out)["defensive"] == 0.2
 
     out, _ = call(capsys, "evaluate --method bdmc --help")

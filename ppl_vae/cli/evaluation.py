@@ -2,7 +2,6 @@ r"""Commands that judge runs: evaluate, report, compare."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,8 @@ from ..compare import NotEvaluated, groups, histories, illustrate, print_table
 from ..folder.atomic import write_bytes
 from ..run import load
 from ..run.methods import METHODS
-from .output import Counter, complain, picture, told
+from .output import Counter, complain, picture
+from .tables import print_record
 from .tokens import run_function, value_of
 
 
@@ -39,6 +39,7 @@ def evaluate_command(tokens: list[str]) -> None:
         weights: Literal["best", "last"] = "best",
         memory: float = 0.5,
         device: str = "auto",
+        json: bool = False,
         **options: Any,
     ) -> None:
         """Evaluates a run, and keeps the record in evidence.json.
@@ -52,6 +53,7 @@ def evaluate_command(tokens: list[str]) -> None:
             weights: The best checkpoint, or the last.
             memory: The number of GiB that intermediate results may take.
             device: auto, cuda, mps or cpu.
+            json: Whether to print the record as JSON.
         """
         if memory <= 0:
             raise ValueError(f"The memory must be positive, got {memory} GiB.")
@@ -66,8 +68,7 @@ def evaluate_command(tokens: list[str]) -> None:
             progress=Counter("evaluated"),
             **options,
         )
-        print(json.dumps(record, indent=2))
-        print(told(record), file=sys.stderr)
+        print_record(record, as_json=json)
 
     name = f"evaluate --method {method}"
     try:

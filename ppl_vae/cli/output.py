@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import plots
-from ..drawing.verdict import verdict
+from ..drawing.results import DIAGNOSES
 from ..fit import judged
 from ..folder.atomic import write_arrays, write_bytes
 from ..legality import sentence_of
@@ -46,20 +46,22 @@ def done(run: Run) -> None:
     print(f"{run.dir}{told}. Next: ppl-vae {then} {run.dir}")
 
 
-def told(record: dict[str, Any]) -> str:
-    r"""What an evaluation found, in a sentence or two."""
-    if record["method"] != "importance":
-        simulated = record["method"] in ("bdmc", "calibration")
-        data = "simulated data" if simulated else f"data of {record['split']}"
-        head = f"{record['method']}, {record['n']} {data}"
-        if "log_evidence" in record:
-            error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
-            head = f"{head}: log p(x) = {record['log_evidence']:.2f}{error} nats per datum"
-        return f"{head}. {record['verdict']}"
+def heading(record: dict[str, Any]) -> str:
+    r"""What was evaluated, and log p(x) where it is told.
+
+    Example:
+        >>> heading({"method": "gap", "n": 100, "split": "test"})
+        'What the guide costs: 100 data of test'
+    """
+    method = record["method"]
+    data = "simulated data" if method in ("bdmc", "calibration") else f"data of {record['split']}"
+    if method in DIAGNOSES:
+        return f"{DIAGNOSES[method]}: {record['n']} {data}"
 
     error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
-    head = f"log p(x) = {record['log_evidence']:.2f}{error} nats per datum"
-    return f"{head} over {record['n']} data of {record['split']}. {verdict(record)[1]}"
+    return (
+        f"log p(x) = {record['log_evidence']:.2f}{error} nats per datum over {record['n']} {data}"
+    )
 
 
 class Counter:

@@ -1,11 +1,16 @@
-r"""The catalogue as tables on a terminal."""
+r"""Records and the catalogue as tables on a terminal."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..drawing.terms import terms
+from ..drawing.verdict import verdict
 from ..listing import HEADS, Cell, Entry, told_of
+from .output import heading
 
 
 def wide_console() -> Any:
@@ -59,3 +64,24 @@ def print_cells(cells: Sequence[Cell]) -> None:
             table.add_row(name, told)
         console.print(table, "")
     console.print("--json tells why the others do not, and what to use instead.")
+
+
+def print_record(record: dict[str, Any], *, as_json: bool = False) -> None:
+    r"""Prints what an evaluation found, and its verdict; of JSON the latter on standard error."""
+    from rich.table import Table
+    from rich.text import Text
+
+    head, sentences = heading(record), verdict(record)[1]
+    if as_json:
+        print(json.dumps(record, indent=2))
+        print(f"{head}. {sentences}", file=sys.stderr)
+        return
+
+    console = wide_console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for term, value in terms(record):
+        table.add_row(Text(term), Text(value))
+    console.print(Text(head, style="bold"), "", table, "", sep="\n", soft_wrap=True)
+    console.print(Text(sentences), soft_wrap=not console.is_terminal)

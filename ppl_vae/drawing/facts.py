@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .origin import fitted, trained
-from .results import count
+from .terms import count
 
 __all__ = ["describe", "facts", "made_by"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..fit import judged
 from .page import number
-from .results import count
+from .terms import count
 
 __all__ = ["fitted", "trained"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .page import Html, element, join, number, percent, table
+from .page import Html, element, join, listing, number, percent, table
+from .terms import ESTIMATES, count, log_evidence, terms
 from .verdict import verdict
 
-__all__ = ["diagnoses", "headline", "ranking", "results"]
+__all__ = ["DIAGNOSES", "diagnoses", "headline", "ranking", "results"]
 
 Record = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ def results(evidence: Sequence[Record]) -> Iterable[Html]:
 
     yield element("h2", "Results")
     heads = ("", *map(_name, told), "how to read it")
-    rows = [[term, *map(show, told), note] for term, (show, note) in TERMS.items()]
+    rows = [[term, *map(show, told), note] for term, (show, note) in ESTIMATES.items()]
     yield table(rows, heads, notes=True)
 
     # The verdict on the best stands at the head of the page.
@@ -56,6 +57,7 @@ def diagnoses(evidence: Sequence[Record]) -> Iterable[Html]:
         yield element(
             "p", join([element("strong", where), record["verdict"]]), class_=record["level"]
         )
+        yield listing(terms(record))
 
 
 def ranking(groups: Sequence[Record], *, reasons: bool = False) -> Html:
@@ -80,16 +82,6 @@ def ranking(groups: Sequence[Record], *, reasons: bool = False) -> Html:
 
     rows = [[show(group) for show in columns.values()] for group in groups]
     return table(rows, tuple(columns), notes=reasons)
-
-
-def log_evidence(record: Record) -> str:
-    r"""log p(x) with its standard error."""
-    return f"{number(record['log_evidence'])} ± {number(record.get('standard_error'))}"
-
-
-def count(x: float | None) -> str:
-    r"""A whole number, in groups of three digits."""
-    return "–" if x is None else f"{x:,.0f}"
 
 
 def _best(evidence: Sequence[Record]) -> Record | None:
@@ -118,15 +110,6 @@ def _name(record: Record) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _pair(name: str, *keys: str) -> Callable[[Record], str]:
-    return lambda record: " / ".join(number((record.get(name) or {}).get(key)) for key in keys)
-
-
-def _gap(record: Record) -> str:
-    elbo = record.get("elbo")
-    return number(None if elbo is None else record["log_evidence"] - elbo)
-
-
 DIAGNOSES = {
     "bdmc": "Bounds from both sides",
     "gap": "What the guide costs",
@@ -135,56 +118,3 @@ DIAGNOSES = {
     "samples": "Samples against held-out data",
 }
 r"""What each way of evaluation is called in a report."""
-
-TERMS: dict[str, tuple[Callable[[Record], Any], str]] = {
-    "log p(x)": (
-        log_evidence,
-        "Nats per datum, the higher the better; a lower bound on average, which rises with the "
-        "particles. ± is the standard error over data: what as many other data would change.",
-    ),
-    "Monte Carlo error": (
-        lambda r: number(r.get("monte_carlo_error"), 3),
-        "Nats: what other draws would change. It should be far below the standard error.",
-    ),
-    "bits per dimension": (
-        lambda r: number(r.get("bits_per_dim"), 4),
-        "Minus log p(x) as a code length, the lower the better.",
-    ),
-    "ELBO": (
-        lambda r: number(r.get("elbo")),
-        "Nats per datum: the bound that training raises.",
-    ),
-    "log p(x) - ELBO": (
-        _gap,
-        "Nats per datum: what the approximate posterior costs.",
-    ),
-    "reconstruction": (
-        lambda r: number(r.get("reconstruction")),
-        "Nats per datum: how well x follows from its code. The ELBO is this less the KL.",
-    ),
-    "KL": (
-        lambda r: number(r.get("kl")),
-        "Nats per datum: what the code costs. Near zero, it is not used.",
-    ),
-    "effective sample size": (
-        _pair("ess", "median", "min"),
-        "Median / least over data: how many of the particles count. Near 1, one draw carries all.",
-    ),
-    "k-hat": (
-        _pair("khat", "median", "max"),
-        "Median / greatest over data: how heavy the tail of the weights is. Below 0.5 is good; "
-        "above 0.7, the estimate for this datum is not reliable.",
-    ),
-    "k-hat over 0.7": (
-        lambda r: percent((r.get("khat") or {}).get("share_over_0.7")),
-        "The share of data whose estimate is not reliable.",
-    ),
-    "estimator": (
-        lambda r: r.get("estimator", r.get("method", "–")),
-        "How log p(x) was estimated.",
-    ),
-    "seconds": (
-        lambda r: f"{number(r.get('seconds'), 1)} on {r.get('device', 'an unknown device')}",
-        "What the evaluation took.",
-    ),
-}

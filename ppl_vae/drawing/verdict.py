@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..evaluation.misfit import misfit_in_words
 from .page import percent
 
 __all__ = ["verdict"]
@@ -46,7 +45,7 @@ def verdict(record: Mapping[str, Any]) -> tuple[str, str]:
 
     misfit = record.get("misfit")
     if misfit is not None and (misfit["faults"] or level != "good"):
-        notes.append(misfit_in_words(misfit))
+        notes.append(misfit["verdict"])
 
     spread, noise = (record.get(k) for k in ("standard_error", "monte_carlo_error"))
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..weights import Program
 from .annealing import annealed_evidence
 from .evidence import log_evidence
-from .misfit import Misfit, guide_misfit, misfit_in_words
+from .misfit import Misfit, guide_misfit
 from .refine import refine
 
 __all__ = ["Gap", "inference_gap"]
@@ -197,7 +197,7 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
         )
     misfit = found.get("misfit")
     if misfit is not None and misfit["faults"]:
-        head = f"{head} {misfit_in_words(misfit)}"
+        head = f"{head} {misfit['verdict']}"
     if amortization > family:
         cure = "The encoder is at fault: take a wider or deeper one, train longer, or refine."
     else:

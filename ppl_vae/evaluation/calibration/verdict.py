@@ -16,7 +16,7 @@ LARGE = 0.1
 r"""The difference of distribution functions beyond which a guide is poor: what a Gaussian guide has
 that is off by a quarter of its standard deviation, or has 0.65 or 1.5 times the right one. What is
 wrong with all elements adds up in densities and distances, so they reach it earlier."""
-MOST = 6
+MOST = 3
 r"""The number of elements that a sentence names."""
 
 SUBJECTS = {
