@@ -28,7 +28,7 @@ def modules_of(*programs: Program | nn.Module | None) -> list[nn.Module]:
     return list(dict.fromkeys(owner for owner in owners if isinstance(owner, nn.Module)))
 
 
-def home_of(*programs: Program) -> torch.device | None:
+def home_of(*programs: Program | None) -> torch.device | None:
     r"""The device of the programs' parameters; None where there are none, or several devices.
 
     Example:

@@ -51,7 +51,7 @@ def write_report(run: Reported, path: Path | str | None = None) -> Path:
     path = Path(run.dir) / "report.html" if path is None else Path(path)
     name = f"{run.config.get('experiment', 'run')}: {Path(run.dir).resolve().name}"
     content = [
-        *(_unscored() if unscored(run.history) else headline(run.evidence)),
+        *_head(run),
         element("h2", "What was run"),
         listing(facts(run.config, run.data_summary, run.provenance, run.history)),
         *results(run.evidence),
@@ -107,11 +107,15 @@ def write_comparison(
     return Path(path)
 
 
-def _unscored() -> Iterable[Html]:
+def _head(run: Reported) -> Iterable[Html]:
+    if not unscored(run.history) or any("log_evidence" in record for record in run.evidence):
+        yield from headline(run.evidence)
+        return
+
     yield element(
         "p",
-        "The guide of this run has no density, so there is no ELBO and no log p(x): see what it "
-        "reconstructs and draws.",
+        "The guide of this run has no density, so there is no ELBO, and no log p(x) but by "
+        "annealing from the prior: see what it reconstructs and draws.",
         class_="fair",
     )
 

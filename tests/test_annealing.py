@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
+from ppl_vae.distributions import Implicit
 from ppl_vae.evaluation import log_evidence
 from ppl_vae.evaluation.annealing import (
     Annealed,
@@ -281,6 +282,22 @@ def test_weights_backward_are_unbiased(float64: None) -> None:
     ratio = (model.log_evidence(found.data["x"]) - found.upper).exp().detach()
     assert ratio.std() > 0.01
     assert abs((ratio - 1).mean() / (ratio.std() / 20)) < 4
+
+
+def test_from_the_prior_the_guide_is_not_asked(float64: None) -> None:
+    r"""None gives the numbers of any guide, one without a density included."""
+    model, guide, x = linear(2)
+
+    def point(x: Tensor) -> None:
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", Implicit(torch.zeros(len(x), 2)))
+
+    found = [
+        annealed_evidence(model, q, x, steps=5, chains=4).log_evidence for q in (guide, None, point)
+    ]
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    with pytest.raises(ValueError, match="start from the prior"):
+        annealed_evidence(model, None, x, steps=5, start="guide")
 
 
 @pytest.mark.slow

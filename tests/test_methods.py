@@ -16,7 +16,7 @@ from ppl_vae.folder import checkpoint
 from ppl_vae.report import write_report
 from ppl_vae.run import Run, train
 from ppl_vae.run.evaluations import forget
-from ppl_vae.run.methods import METHODS
+from ppl_vae.run.methods import METHODS, UNGUIDED
 from ppl_vae.run.methods.bdmc import implied
 
 SMALL = (
@@ -200,15 +200,24 @@ def test_refusals(run: Run, capsys: pytest.CaptureFixture[str], line: str, told:
     assert not run.evidence
 
 
-def test_a_guide_without_a_density(tmp_path: Path) -> None:
+def test_a_guide_without_a_density(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r"""Annealing from the prior, and samples, judge the model alone."""
     options = f"{SMALL} --posterior Delta --objective RAE".split()
     run = train("digits", tmp_path / "run", options, progress=False)
     for method in METHODS:
-        if method != "samples":
+        if method in UNGUIDED:
+            run.diagnose(method, limit=20, **OPTIONS[method])
+        else:
             with pytest.raises(ValueError, match="no density"):
                 run.diagnose(method)
-    record = run.diagnose("samples", limit=60, **OPTIONS["samples"])
-    assert record["samples"]["precision"]["value"] >= 0
+    records = {record["method"]: record for record in run.evidence}
+    assert records.keys() == set(UNGUIDED)
+    assert records["bdmc"]["lower"] < records["bdmc"]["upper"] and "cubo" not in records["bdmc"]
+    assert "log p(x)" in write_report(run).read_text()
+
+    line = f"evaluate {run.dir} --method ais --start guide --limit 20"
+    _, err = call(capsys, line, status=2)
+    assert "start from the prior" in err
 
 
 def test_estimators_stand_side_by_side(run: Run) -> None:

@@ -17,7 +17,7 @@ from ..folder import checkpoint
 from ..folder.gallery import figures
 from ..folder.recipe import recipe
 from .evaluations import forget
-from .methods import METHODS, Task
+from .methods import METHODS, UNGUIDED, Task
 from .predictions import Predictions
 from .training import run_saving, training_of
 
@@ -158,14 +158,14 @@ class Run(Predictions):
 
         Raises:
             ValueError: If there is no such method, or the guide has no density, which all but
-                ``"samples"`` need.
+                ``"samples"``, and ``"ais"`` and ``"bdmc"`` from the prior, need.
         """
         if method not in METHODS:
             raise ValueError(
                 f"There is no method {method!r}{nearest(method, METHODS)}; there are "
                 f"{', '.join(METHODS)}."
             )
-        if method != "samples":
+        if method not in UNGUIDED:
             self._require_density()
 
         known = [name for name in signature(METHODS[method]).parameters if name != "task"]
@@ -184,9 +184,10 @@ class Run(Predictions):
     def _require_density(self) -> None:
         if self.unscored:
             raise ValueError(
-                f"The guide of the run {self.dir} has no density, so that there are no weights and "
-                "no log p(x) to estimate; train one with a posterior that has one, such as Normal, "
-                "or judge its samples (--method samples)."
+                f"The guide of the run {self.dir} has no density, so that there are no weights, and no "
+                "estimate of log p(x) from it; anneal from the prior (--method ais), judge samples "
+                "(--method samples), or train one with a posterior that has a density, such as "
+                "Normal."
             )
 
 

@@ -18,7 +18,7 @@ __all__ = ["annealed_evidence"]
 
 def annealed_evidence(
     model: Program,
-    guide: Program,
+    guide: Program | None,
     batch: Mapping[str, Tensor] | Tensor,
     *,
     steps: int = 500,
@@ -62,7 +62,8 @@ def annealed_evidence(
 
     Arguments:
         model: The program :math:`p(x, z)`.
-        guide: The program :math:`q(z \mid x)`.
+        guide: The program :math:`q(z \mid x)`. It is not asked, and may be None, where
+            chains start from the prior.
         batch: The data: the observed sites by name, or the one tensor of data.
         steps: The number :math:`T` of steps from the start to the posterior.
         chains: The number :math:`C` of chains of each datum.

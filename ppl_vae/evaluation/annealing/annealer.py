@@ -16,6 +16,7 @@ from ...weights import Program, log_weights
 from ..rows import Rows
 from .annealed import weighted
 from .chain import Watcher, forward, pilot
+from .from_prior import FromPrior
 from .path import Path
 from .schedule import schedule
 from .settings import Settings
@@ -38,7 +39,8 @@ class Annealer:
 
     Arguments:
         model: The program :math:`p(x, z)`.
-        guide: The program :math:`q(z \mid x)`.
+        guide: The program :math:`q(z \mid x)`; not asked where chains start from
+            the prior.
         batch: The data.
         settings: How chains are run.
         memory: The number of bytes that intermediate results may take.
@@ -51,12 +53,17 @@ class Annealer:
     def __init__(
         self,
         model: Program,
-        guide: Program,
+        guide: Program | None,
         batch: Mapping[str, Tensor] | Tensor,
         settings: Settings,
         memory: int,
         compile: str,
     ) -> None:
+        if guide is None and settings.start == "guide":
+            raise ValueError("Chains that start from the guide need one; start from the prior.")
+
+        if guide is None or settings.start == "prior":
+            guide = FromPrior(model)
         home = home_of(model, guide)
         self.programs, self.rows, self.settings = (model, guide), Rows(batch, home), settings
         self.compile, self.staged = compile, False

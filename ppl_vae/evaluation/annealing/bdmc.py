@@ -26,7 +26,7 @@ __all__ = ["sandwich"]
 
 def sandwich(
     model: Program,
-    guide: Program,
+    guide: Program | None,
     batch: Mapping[str, Tensor],
     n: int = 100,
     *,
@@ -73,7 +73,8 @@ def sandwich(
 
     Arguments:
         model: The program :math:`p(x, z)`, which takes the number of data as ``n``.
-        guide: The program :math:`q(z \mid x)`.
+        guide: The program :math:`q(z \mid x)`. If None, chains start from the prior, and there
+            is no importance weighting.
         batch: Real data by name, in whose place data are simulated: with their labels or
             exposures, if there are any, and their missing entries. Rows are used over again.
         n: The number of data to simulate.
@@ -107,7 +108,7 @@ def sandwich(
 
     found = annealer.run(both, kept, progress)
     beside: dict[str, Any] = {"data": simulated, "settings": settings}
-    if particles:
+    if particles and guide is not None:
         e = log_evidence(model, guide, simulated, particles, seed=seed, memory=memory)
         # The squares of the weights, by their effective sample size.
         cubo = e.log_evidence + (particles / e.ess).log() / 2
@@ -117,7 +118,7 @@ def sandwich(
 
 
 def _simulated(
-    model: Program, guide: Program, batch: Mapping[str, Tensor], n: int, seed: int
+    model: Program, guide: Program | None, batch: Mapping[str, Tensor], n: int, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     # The data, and the latent variables behind them.
     given = {name: t for name, t in batch.items() if name != "index"}
@@ -130,7 +131,7 @@ def _simulated(
 
     home = home_of(model, guide)
 
-    with evaluating(model, guide), preserving(model, guide):
+    with evaluating(model), preserving(model):
         torch.manual_seed((seed * 1_000_003 + 11) % 2**63)
         simulated, latent = in_place(model, repeated(given, rows, 0, n, home), n)
 

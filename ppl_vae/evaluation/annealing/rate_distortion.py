@@ -59,7 +59,7 @@ class RateDistortion:
 
 def rate_distortion(
     model: Program,
-    guide: Program,
+    guide: Program | None,
     batch: Mapping[str, Tensor] | Tensor,
     *,
     steps: int = 500,
@@ -99,7 +99,7 @@ def rate_distortion(
 
     Arguments:
         model: The program :math:`p(x, z)`.
-        guide: The program :math:`q(z \mid x)`, of which only the names of the sites are asked.
+        guide: The program :math:`q(z \mid x)`, which is not asked: chains start from the prior.
         batch: The data: the observed sites by name, or the one tensor of data.
         steps: As for :func:`annealed_evidence`, and so are the arguments that follow.
         chains: The number of chains of each datum.

@@ -17,7 +17,7 @@ from .latent import latent
 from .samples import samples
 from .task import Task
 
-__all__ = ["METHODS", "Task"]
+__all__ = ["METHODS", "UNGUIDED", "Task"]
 
 METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     "importance": importance,
@@ -29,3 +29,6 @@ METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     "samples": samples,
 }
 r"""The ways by name, as on the command line."""
+
+UNGUIDED = "ais", "bdmc", "samples"
+r"""Those that can do without a guide that has a density."""

@@ -21,7 +21,7 @@ def ais(
     start: Start = "prior",
     spacing: Spacing = "sigmoid",
 ) -> dict[str, Any]:
-    r"""Estimates log p(x) by annealed importance sampling, a lower bound without a guide.
+    r"""Estimates log p(x) by annealed importance sampling, a lower bound that needs no guide.
 
     Arguments:
         task: The run, and its data.
@@ -41,7 +41,7 @@ def ais(
     }
     kept = task.kept(**options)
     found = annealed_evidence(
-        run.model, run.guide, batch, **options, memory=task.memory, kept=kept, **task.options()
+        run.model, task.guide, batch, **options, memory=task.memory, kept=kept, **task.options()
     )
     # Of the raw data.
     found = found.shifted(run.data.log_volumes(batch["x"]))

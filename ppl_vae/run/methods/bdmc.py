@@ -49,7 +49,7 @@ def bdmc(
     batch = {name: t for name, t in task.batch.items() if name != "index"}
     found = sandwich(
         run.model,
-        run.guide,
+        task.guide,
         batch,
         n,
         particles=particles,

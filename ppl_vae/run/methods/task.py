@@ -51,6 +51,11 @@ class Task:
         batch: dict[str, Tensor] = self.run.batch(self.split, self.limit, self.seed)
         return batch
 
+    @property
+    def guide(self) -> Any:
+        r"""The guide; None where it has no density."""
+        return None if self.run.unscored else self.run.guide
+
     def options(self, total: int | None = None) -> dict[str, Any]:
         r"""What all methods take alike.
 
