@@ -13,8 +13,7 @@ from program_cases import PROGRAMS, n
 from torch import Tensor, nn
 
 from ppl_vae.evaluation import log_evidence
-from ppl_vae.evaluation.blocks import BLOCK, mix
-from ppl_vae.evaluation.defensive import draw_prior, prior_draws
+from ppl_vae.evaluation.defensive import draw_prior
 from ppl_vae.evaluation.within import Within
 from ppl_vae.guides import Amortized
 from ppl_vae.models import Linear
@@ -240,11 +239,6 @@ def test_the_guides_draws_are_those_without(float64: None) -> None:
     assert e.elbo.equal(plain.elbo) and e.kl.equal(plain.kl)
     assert e.defensive == 0.25 and e.particles == 400
     assert e.estimator == "importance weighting, 0.25 of the draws from the prior"
-
-
-def test_seeds_of_blocks_differ() -> None:
-    assert prior_draws(BLOCK[0] * 10, 0.5) == BLOCK[0] * 5
-    assert len({mix(0, i, k) for i in range(50) for k in range(50)}) == 2500
 
 
 class Norms(nn.Module):

@@ -18,11 +18,12 @@ from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
 from ppl_vae.drawing.latent_use import aggregate_posterior, dimensions
 from ppl_vae.evaluation import active_units, refine
-from ppl_vae.evaluation.latent import LatentUse, collapse, latent_use
+from ppl_vae.evaluation.latent import LatentUse, latent_use
 from ppl_vae.evaluation.latent.draws import draw
 from ppl_vae.evaluation.latent.pairs import mixture
 from ppl_vae.evaluation.latent.site import activity
 from ppl_vae.evaluation.rows import Rows
+from ppl_vae.fit.collapse import collapse
 from ppl_vae.guides import Amortized, SemiAmortized
 from ppl_vae.models import Linear
 from ppl_vae.networks import mlp

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..staging import Staged, choose
 from ..weights import Program, draw_guide, log_joint, log_weights
 from .pareto import khat
+from .seeds import mix
 
 __all__ = [
     "BLOCK",
@@ -21,7 +22,6 @@ __all__ = [
     "drawn",
     "estimates",
     "fields",
-    "mix",
     "scored",
     "staged",
 ]
@@ -185,9 +185,3 @@ def fields(
         "ess": (1 / share).to(log_p),
         "khat": khat(log_w),
     }
-
-
-def mix(seed: int, i: int, k: int) -> int:
-    r"""A seed for each block of draws, of the data's block :math:`i` and the draws' :math:`k`."""
-    # The multipliers are primes, the product stays below 2 ** 63.
-    return (seed * 1_000_000_007 + i * 998_244_353 + k * 1_000_003 + 1) % (2**63 - 25)

@@ -12,10 +12,10 @@ from torch.utils._pytree import tree_leaves
 from ..modules import preserving
 from ..weights import Program, log_weights
 
-__all__ = ["bytes_per_row"]
+__all__ = ["Counter", "bytes_per_row"]
 
 
-class _Counter(TorchDispatchMode):
+class Counter(TorchDispatchMode):
     r"""Counts the bytes of all results that are no views."""
 
     total = 0
@@ -45,7 +45,7 @@ def bytes_per_row(model: Program, guide: Program, batch: Any) -> int:
         guide: The program :math:`q(z \mid x)`.
         batch: A batch of one datum.
     """
-    with preserving(model, guide), torch.no_grad(), _Counter() as counter:
+    with preserving(model, guide), torch.no_grad(), Counter() as counter:
         log_weights(model, guide, batch)
 
     return max(counter.total, 1)

@@ -27,8 +27,8 @@ from torch import Tensor
 from ..modules import evaluating, home_of, preserving
 from ..weights import Program, log_weights
 from ..weights.supports import limits_of
-from .latent.draws import seed_of
 from .rows import Rows
+from .seeds import mix
 
 __all__ = ["Misfit", "guide_misfit", "refit"]
 
@@ -172,7 +172,7 @@ def _drawn(
     codes, log_w = [], []
 
     for i in range(particles // DRAWS):
-        torch.manual_seed(seed_of(*seed, stream=i))
+        torch.manual_seed(mix(*seed, i))
         weights = log_weights(model, guide, rows, DRAWS, **how)
         codes.append(torch.cat([weights.sites[name].vectors() for name in sites], -1))
         log_w.append(weights.log_weight)

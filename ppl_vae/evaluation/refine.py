@@ -20,6 +20,7 @@ from ..modules import evaluating, preserving
 from ..weights import draw_guide, log_joint, log_weights, plate_depth
 from ..weights.traces import as_trace
 from .refined import Refined
+from .seeds import mix
 
 __all__ = ["refine"]
 
@@ -95,7 +96,7 @@ def refine(
             rows: Any = part if isinstance(batch, Mapping) else part[""]
             with pyro.validation_enabled(True):
                 log_weights(model, guide, rows).check_local()
-            torch.manual_seed((seed * 1_000_003 + i) % 2**63)
+            torch.manual_seed(mix(seed, i))
             table.append(_optimized(model, guide, rows, steps, rate, particles))
 
             if progress is not None:

@@ -33,8 +33,9 @@ import torch
 from torch import Tensor
 
 from ..weights import Program, draw_guide
-from .blocks import Draw, Terms, fields, mix, scored
+from .blocks import Draw, Terms, fields, scored
 from .noise import Ask, Noise
+from .seeds import mix
 
 __all__ = ["REPLICATES", "check_points", "draw_points", "points", "quasi"]
 

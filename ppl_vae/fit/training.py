@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ..device import pick_device
-from ..evaluation.latent.collapse import collapse
 from ..evaluation.signal import signal_to_noise
 from ..modules import modules_of, preserving
 from ..nonfinite import NonFiniteError, explain
 from ..objectives import LinearWarmup
 from ..progress import Progress
 from ..svi import SVI
+from .collapse import collapse
 from .feed import chunks, place
 from .row import Row, add, criterion, judged
 from .seeds import get_states, mix, set_states

@@ -184,10 +184,10 @@ class Run(Predictions):
     def _require_density(self) -> None:
         if self.unscored:
             raise ValueError(
-                f"The guide of the run {self.dir} has no density, so that there are no weights, and no "
-                "estimate of log p(x) from it; anneal from the prior (--method ais), judge samples "
-                "(--method samples), or train one with a posterior that has a density, such as "
-                "Normal."
+                f"The guide of the run {self.dir} has no density, so that there are no weights and "
+                "no estimate of log p(x) by it; anneal from the prior (--method ais), judge "
+                "samples (--method samples), or train one with a posterior that has a density, "
+                "such as Normal."
             )
 
 

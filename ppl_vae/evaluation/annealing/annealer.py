@@ -14,6 +14,7 @@ from ...modules import evaluating, home_of, preserving
 from ...staging import check_backend
 from ...weights import Program, log_weights
 from ..rows import Rows
+from ..seeds import mix
 from .annealed import weighted
 from .chain import Watcher, forward, pilot
 from .from_prior import FromPrior
@@ -139,10 +140,7 @@ class Annealer:
 
     def seed(self, block: int, part: int) -> None:
         r"""Sets the seed of a part of a block, so that no part depends on what came before."""
-        torch.manual_seed(
-            (self.settings.seed * 1_000_000_007 + block * 998_244_353 + part * 1_000_003 + 1)
-            % (2**63 - 25)
-        )
+        torch.manual_seed(mix(self.settings.seed, block, part))
 
 
 @contextmanager

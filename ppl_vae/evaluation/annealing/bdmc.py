@@ -14,6 +14,7 @@ from ...weights import Program
 from ...weights.traces import batch_size
 from ..evidence import log_evidence
 from ..imitation import in_place, repeated
+from ..seeds import mix
 from .annealer import Annealer, Kept
 from .chain import backward
 from .path import Start
@@ -132,7 +133,7 @@ def _simulated(
     home = home_of(model, guide)
 
     with evaluating(model), preserving(model):
-        torch.manual_seed((seed * 1_000_003 + 11) % 2**63)
+        torch.manual_seed(mix(seed, 0, 2))  # chains have the streams 0 and 1
         simulated, latent = in_place(model, repeated(given, rows, 0, n, home), n)
 
     return simulated, latent

@@ -21,6 +21,7 @@ from ...modules import evaluating, home_of, preserving
 from ...weights import Batch, Program
 from ...weights.traces import batch_size, by_name
 from ..imitation import repeated
+from ..seeds import mix
 from .coverage import distances, nearest
 from .predictive import names, summaries
 from .ranks import Quantity, ranks
@@ -117,9 +118,9 @@ def calibration(
     with evaluating(model, guide), preserving(model, guide), pyro.validation_enabled(False):
         for i, start in enumerate(range(0, simulations, ROWS)):
             rows = repeated(given, n, start, ROWS, home_of(model, guide))
-            torch.manual_seed(_mix(seed, i))
+            torch.manual_seed(mix(seed, i))
             # A stream of its own: ties are broken by it.
-            generator = torch.Generator().manual_seed(_mix(seed, i) + 1)
+            generator = torch.Generator().manual_seed(mix(seed, i, 1))
             made = simulated(model, guide, rows, ROWS, draws, vectorized=vectorized)
             columns, values = _quantities(made, rows, generator)
             # Blocks are whole: the last leaves out what was not asked for.
@@ -128,11 +129,6 @@ def calibration(
                 progress(len(table[-1]))
 
     return Calibration(torch.cat(table), tuple(columns), draws)
-
-
-def _mix(seed: int, i: int) -> int:
-    # A seed for each block; the multipliers are primes.
-    return (seed * 1_000_000_007 + i * 998_244_353 + 1) % (2**63 - 25)
 
 
 def _quantities(

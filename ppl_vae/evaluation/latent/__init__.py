@@ -8,7 +8,6 @@ classes lie apart; with the factors behind the data, :func:`mig`, :func:`sap`, :
 """
 
 from .clusters import Clusters, k_means, matched_accuracy
-from .collapse import COLLAPSED, collapse
 from .dci import dci
 from .factor_vae import factor_vae_metric
 from .information import Bracket, Information, surgery
@@ -20,14 +19,12 @@ from .sap import sap
 from .site import SiteUse
 
 __all__ = [
-    "COLLAPSED",
     "Bracket",
     "Clusters",
     "Information",
     "LatentUse",
     "Probe",
     "SiteUse",
-    "collapse",
     "dci",
     "factor_vae_metric",
     "k_means",

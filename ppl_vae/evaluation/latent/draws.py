@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ...weights import Program, Site, Weights, log_weights
 from ..rows import Rows
+from ..seeds import mix
 from .elements import element_kl, mean_of
 
-__all__ = ["ROWS", "Draws", "draw", "flat", "seed_of"]
+__all__ = ["ROWS", "Draws", "draw", "flat"]
 
 ROWS = 50
 r"""The number of data that are drawn for, or scored, together from one seed."""
@@ -63,17 +64,12 @@ def draw(model: Program, guide: Program, rows: Rows, draws: int, seed: int, **ho
     blocks: list[Draws] = []
 
     for i, start in enumerate(range(0, len(rows), ROWS)):
-        torch.manual_seed(seed_of(seed, i))
+        torch.manual_seed(mix(seed, i))
         weights = log_weights(model, guide, rows[start : start + ROWS], draws, **how)
         weights.check_local()
         blocks.append(_block(weights))
 
     return _joined(blocks)
-
-
-def seed_of(seed: int, block: int, stream: int = 0) -> int:
-    r"""The seed of a block; the multipliers are primes."""
-    return (seed * 1_000_000_007 + block * 1_000_003 + stream * 998_244_353 + 1) % (2**63 - 25)
 
 
 def flat(t: Tensor, axis: int) -> Tensor:

@@ -21,7 +21,7 @@ from .information import surgery
 from .known import as_factors, as_labels
 from .mig import mig
 from .pairs import mixture
-from .prior import draw_prior, prior_is_given, standardized
+from .prior import prior_codes, prior_is_given, standardized
 from .probe import linear_probe
 from .result import LatentUse
 from .sap import sap
@@ -98,7 +98,7 @@ def latent_use(
                 vectorized=vectorized,
                 progress=progress,
             )
-            priors = draw_prior(model, rows, drawn, seed)
+            priors = prior_codes(model, rows, drawn, seed)
 
         given = prior_is_given(model, rows, drawn, depth)
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ...weights import Program, score_guide
-from ..memory import _Counter
+from ..memory import Counter
 from ..rows import Rows
-from .draws import ROWS, Draws, seed_of
+from ..seeds import mix
+from .draws import ROWS, Draws
 
 __all__ = ["mixture"]
 
@@ -63,7 +64,7 @@ def mixture(
 
     for i, start in enumerate(range(0, n, ROWS)):
         part = rows[start : start + ROWS]
-        score = partial(_score, guide, part, z, drawn.axes, seed_of(seed, i), depth, vectorized)
+        score = partial(_score, guide, part, z, drawn.axes, mix(seed, i), depth, vectorized)
         step = step or max(memory // _bytes(score), 1)
         scored = torch.cat([score(a, min(a + step, S * n)) for a in range(0, S * n, step)])
         scored = scored.reshape(S, n, -1)
@@ -105,7 +106,7 @@ def _bytes(score: Callable[[int, int], Tensor]) -> int:
     counts = []
 
     for stop in (2, 4):
-        with _Counter() as counter:
+        with Counter() as counter:
             score(0, stop)
         counts.append(counter.total)
 

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ...weights import Program, distributions, log_joint
 from ..rows import Rows
-from .draws import ROWS, Draws, flat, seed_of
+from ..seeds import mix
+from .draws import ROWS, Draws, flat
 
-__all__ = ["draw_prior", "prior_is_given", "standardized"]
+__all__ = ["prior_codes", "prior_is_given", "standardized"]
 
 
-def draw_prior(
+def prior_codes(
     model: Program, rows: Rows, drawn: Draws, seed: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
     r"""Draws the latent sites from the model, and tells the scale of each element.
@@ -41,7 +42,7 @@ def draw_prior(
     found: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in drawn.values}
 
     for i, start in enumerate(range(0, len(rows), ROWS)):
-        torch.manual_seed(seed_of(seed, i, stream=1))
+        torch.manual_seed(mix(seed, i, 1))
         laws = distributions(model, rows[start : start + ROWS], until=tuple(found))
         for name, parts in found.items():
             law, value, _ = laws[name]

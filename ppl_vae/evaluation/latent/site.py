@@ -9,13 +9,15 @@ from torch import Tensor
 
 from ..active import active_units
 from ..two_sample import TwoSample, mmd_test
-from .collapse import COLLAPSED
 from .draws import Draws
 
-__all__ = ["ACTIVE", "MOST", "SiteUse", "activity", "compared", "site_use", "spaced"]
+__all__ = ["ACTIVE", "COLLAPSED", "MOST", "SiteUse", "activity", "compared", "site_use", "spaced"]
 
 ACTIVE = 0.01
 r"""The variance of posterior means over which an element is active, in the prior's scale."""
+
+COLLAPSED = 0.1
+r"""The divergence of a site, in nats per datum, under which it counts as collapsed."""
 
 MOST = 1000
 r"""The number of draws of a side that are tested: what more of them find is of no account."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["COLLAPSED", "collapse"]
+from ..evaluation.latent.site import COLLAPSED
 
-COLLAPSED = 0.1
-r"""The divergence of a site, in nats per datum, under which it counts as collapsed."""
+__all__ = ["collapse"]
 
 PATIENCE = 3
 r"""The number of epochs after which a site that was never used is told of."""
