@@ -31,6 +31,7 @@ tr { border-bottom: 1px solid #8884; }
 thead th { min-width: 3em; vertical-align: bottom; border-bottom: 2px solid #8888; }
 tbody th { font-weight: 600; white-space: nowrap; }
 td.number { text-align: right; white-space: nowrap; }
+td.words { text-align: right; }
 .facts td { overflow-wrap: anywhere; }
 thead th.number { text-align: right; }
 td.note { min-width: 16em; color: color-mix(in srgb, currentColor 75%, transparent); }
@@ -51,6 +52,8 @@ footer { margin-top: 3em; font-size: 0.85em; border-top: 1px solid #8886; }
 }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 """
+LONG = 20
+r"""The length from which on a cell is no number."""
 DPI = 150
 r"""Pixels per inch of the pictures, which are shown at 100 per inch: sharp on fine screens too."""
 
@@ -112,6 +115,11 @@ def listing(rows: Iterable[tuple[Any, Any]]) -> Html:
 
 
 def _row(cells: Sequence[Any], tags: Sequence[str], kinds: Sequence[str]) -> Html:
+    # What is no number, such as the name of an estimator, may be broken over lines.
+    kinds = [
+        "words" if kind == "number" and tag == "td" and len(str(cell)) > LONG else kind
+        for tag, cell, kind in zip(tags, cells, kinds, strict=True)
+    ]
     each = zip(tags, cells, kinds, strict=True)
     return element("tr", join(element(tag, cell, class_=kind) for tag, cell, kind in each))
 

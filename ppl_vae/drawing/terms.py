@@ -24,7 +24,7 @@ def terms(record: Record) -> list[tuple[str, str]]:
     """
     told = [*TOLD.get(record.get("method", "importance"), _estimate)(record)]
     told.append(("seconds", _seconds(record)))
-    return [(term, value) for term, value in told if NONE not in value.split(" / ")[0]]
+    return [(term, value) for term, value in told if value != NONE]
 
 
 def log_evidence(record: Record) -> str:
@@ -144,11 +144,17 @@ def _p(value: float) -> str:
 
 
 def _seconds(record: Record) -> str:
-    return f"{number(record.get('seconds'), 1)} on {record.get('device', 'an unknown device')}"
+    if record.get("seconds") is None:
+        return NONE
+    return f"{number(record['seconds'], 1)} on {record.get('device', 'an unknown device')}"
 
 
 def _pair(name: str, *keys: str) -> Callable[[Record], str]:
-    return lambda record: " / ".join(number((record.get(name) or {}).get(key)) for key in keys)
+    def show(record: Record) -> str:
+        values = [number((record.get(name) or {}).get(key)) for key in keys]
+        return " / ".join(values) if set(values) != {NONE} else NONE
+
+    return show
 
 
 def _gap(record: Record) -> str:
