@@ -18,17 +18,25 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True)
-def fresh_state() -> Iterator[None]:
-    """Seeds every generator, empties Pyro's parameter store and puts global settings back."""
-    settings, dtype = pyro.settings.get(), torch.get_default_dtype()
-    torch.manual_seed(0)
-    random.seed(0)
-    np.random.seed(0)
-    pyro.clear_param_store()
-    yield
-    torch.set_default_dtype(dtype)
-    pyro.settings.set(**settings)
+class Fresh:
+    """What every test starts from, doctests included."""
+
+    @pytest.fixture(autouse=True)
+    def fresh_state(self) -> Iterator[None]:
+        """Seeds every generator, empties Pyro's parameter store and puts global settings back."""
+        settings, dtype = pyro.settings.get(), torch.get_default_dtype()
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        pyro.clear_param_store()
+        yield
+        torch.set_default_dtype(dtype)
+        pyro.settings.set(**settings)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Fixtures of this file are for its folder alone, those of a plugin for doctests, too.
+    config.pluginmanager.register(Fresh(), "fresh")
 
 
 @pytest.fixture

@@ -389,7 +389,8 @@ def test_continued() -> None:
     part = {0: whole[0], 2: whole[2]}
     again = annealed_evidence(model, guide, x, **options, kept=part, progress=done.append)
     assert torch.equal(first.log_evidence, again.log_evidence)
-    assert done == [50, 50, 10] and sorted(part) == [0, 1, 2]
+    # Of the block that was run, steps are told of as well.
+    assert sum(done) == 110 and done[0] == 50 and len(done) > 3 and sorted(part) == [0, 1, 2]
 
 
 def test_pilot(float64: None) -> None:

@@ -127,7 +127,7 @@ def test_a_stopped_evaluation_goes_on(run: Run, method: str) -> None:
 
     def stop(n: int) -> None:
         done.append(n)
-        if len(done) == 2:
+        if sum(done) >= 100:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -18,7 +18,7 @@ from ..seeds import mix
 from .annealed import weighted
 from .chain import Watcher, forward, pilot
 from .from_prior import FromPrior
-from .path import Path
+from .path import Path, Point
 from .schedule import schedule
 from .settings import Settings
 
@@ -68,6 +68,7 @@ class Annealer:
         home = home_of(model, guide)
         self.programs, self.rows, self.settings = (model, guide), Rows(batch, home), settings
         self.compile, self.staged = compile, False
+        self.told = Told(0, None)
 
         if len(self.rows) == 0:
             raise ValueError("There are no data to evaluate; the batch is empty.")
@@ -91,7 +92,7 @@ class Annealer:
             block: The function, of which data they are, the data, and their step sizes; the
                 tensors it returns have the data last.
             kept: Finished blocks by number.
-            progress: Called with the number of data of each block that is done.
+            progress: Called with numbers of data that are done, those of steps taken included.
         """
         kept = {} if kept is None else kept
         parts = []
@@ -100,21 +101,40 @@ class Annealer:
         with _running(*self.programs):
             for i, start in enumerate(blocks):
                 part = slice(start, min(start + BLOCK, len(self.rows)))
+                self.told = Told(part.stop - part.start, progress)
                 if i not in kept:
                     kept[i] = self._block(block, i, part, len(blocks))
                 parts.append(kept[i])
-                if progress is not None:
-                    progress(part.stop - part.start)
+                self.told(1.0)
 
         return {name: torch.cat([part[name] for part in parts], -1) for name in parts[0]}
 
     def lower(
-        self, part: slice, rows: Any, sizes: Tensor, watch: Watcher | None = None
+        self,
+        part: slice,
+        rows: Any,
+        sizes: Tensor,
+        watch: Watcher | None = None,
+        share: float = 1.0,
     ) -> dict[str, Tensor]:
-        r"""The fields of :class:`Annealed` for a block."""
+        r"""The fields of :class:`Annealed` for a block.
+
+        Arguments:
+            part: Which of the data they are.
+            rows: The data.
+            sizes: The step sizes.
+            watch: Called at each power.
+            share: The share of the block's work that this is.
+        """
         start = self.path.draw(rows, self.settings.chains)
-        leapfrog = self.settings.leapfrog
-        log_w, accept = forward(self.path, rows, start, self.betas, sizes, leapfrog, watch)
+        leapfrog, steps = self.settings.leapfrog, self.settings.steps
+
+        def step(t: int, log_w: Tensor, point: Point) -> None:
+            self.told(share * (t - 1) / steps)
+            if watch is not None:
+                watch(t, log_w, point)
+
+        log_w, accept = forward(self.path, rows, start, self.betas, sizes, leapfrog, step)
         return {
             **weighted(log_w, accept.dtype),
             "acceptance": accept if self.path.moving else torch.full_like(accept, torch.nan),
@@ -141,6 +161,31 @@ class Annealer:
     def seed(self, block: int, part: int) -> None:
         r"""Sets the seed of a part of a block, so that no part depends on what came before."""
         torch.manual_seed(mix(self.settings.seed, block, part))
+
+
+class Told:
+    r"""Tells how many data of a block are done, by the share of its work.
+
+    Example:
+        >>> told = Told(50, print)
+        >>> told(0.1), told(0.11), told(1.0)
+        5
+        45
+        (None, None, None)
+
+    Arguments:
+        size: The number of data of the block.
+        progress: What is told.
+    """
+
+    def __init__(self, size: int, progress: Callable[[int], None] | None) -> None:
+        self.size, self.progress, self.done = size, progress, 0
+
+    def __call__(self, share: float) -> None:
+        more = int(self.size * share) - self.done
+        if more > 0 and self.progress is not None:
+            self.progress(more)
+        self.done += more
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def sandwich(
         memory: The number of bytes that intermediate results may take.
         compile: How gradients are run.
         kept: Finished blocks of data by number; those that are there are not run again.
-        progress: Called with the number of data of each block that is done.
+        progress: Called with numbers of data that are done, those of steps taken included.
 
     Raises:
         ValueError: As :func:`annealed_evidence`, and if the model takes no ``n``.
@@ -99,7 +99,7 @@ def sandwich(
     annealer = Annealer(model, guide, simulated, settings, memory, compile)
 
     def both(part: slice, rows: Any, sizes: Tensor) -> dict[str, Tensor]:
-        below = annealer.lower(part, rows, sizes)
+        below = annealer.lower(part, rows, sizes, share=0.5)
         path = annealer.path
         exact = path.coordinates(path.repeated(latent, part, chains))
         log_w = backward(path, rows, exact, annealer.betas, sizes, leapfrog)
