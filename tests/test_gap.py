@@ -62,9 +62,13 @@ def test_a_family_that_holds_the_posterior(float64: None) -> None:
     r"""Of means that are right and spreads that are not, all is amortization."""
     model, x = pair()
     guide = affine(model, families.FullRankNormal((2,)))
-    told = inference_gap(model, guide, x, refinement=200, steps=0).summary()
-    assert told["family_gap"] == pytest.approx(0, abs=0.05)
+    gap = inference_gap(model, guide, x, refinement=200, steps=0)
+    # As above: z < 4.5, once in 150000, and what refinement leaves.
+    assert abs(gap.family.mean()) < 4.5 * gap.family.std() / len(x) ** 0.5 + 0.01
+    told = gap.summary()
     assert told["amortization_gap"] > 0.1
+    # The encoder tells variances of about one, where the posterior's are smaller.
+    assert told["misfit"]["faults"] == ["too wide"] and "too wide" in told["verdict"]
 
 
 def test_verdicts(float64: None) -> None:

@@ -117,6 +117,22 @@ def test_annealing_and_its_gap_imply_an_interval(run: Run) -> None:
         assert implied(record, [other], "test") is None
 
 
+def test_annealing_is_laid_beside_importance_weighting(run: Run) -> None:
+    r"""Datum by datum, as far as both are of the same data and weights."""
+    assert "above_importance" not in run.diagnose("ais", limit=20, **OPTIONS["ais"])
+    run.diagnose("importance", limit=60, particles=30)
+    record = run.diagnose("ais", limit=20, seed=0, **OPTIONS["ais"])
+    importance, annealed = run.evidence_per_datum("test"), run.arrays_of(record)
+    assert importance is not None and annealed is not None
+    known = dict(zip(importance["index"], importance["log_evidence"], strict=True))
+    pairs = zip(annealed["index"], annealed["log_evidence"], strict=True)
+    apart = [value - known[i] for i, value in pairs if i in known]
+    above = record["above_importance"]
+    assert above["n"] == len(apart) and above["particles"] == 30
+    assert above["difference"] == pytest.approx(sum(apart) / len(apart))
+    assert f"{above['difference']:.2f} ±" in record["verdict"]
+
+
 @pytest.mark.parametrize("method", ["importance", "ais"])
 def test_a_stopped_evaluation_goes_on(run: Run, method: str) -> None:
     r"""What was finished before a stop is not done again, and the numbers are the same."""

@@ -42,6 +42,9 @@ def _estimate(record: Record) -> Terms:
         if term != "seconds":
             yield term, str(show(record))
 
+    if (above := record.get("above_importance")) is not None:
+        told = _with_error(above["difference"], above["standard_error"])
+        yield f"above {count(above['particles'])} particles, same data", told
     if (misfit := record.get("misfit")) is not None:
         yield from _misfit(misfit)
 

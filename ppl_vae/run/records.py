@@ -88,19 +88,22 @@ class Records:
         r"""The evaluations so far."""
         return self._json("evidence.json") if (self.dir / "evidence.json").exists() else []
 
-    def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
-        r"""The importance weighting on a split with the most data, then particles, per datum.
+    def importance(self, split: str) -> dict[str, Any] | None:
+        r"""The importance weighting on a split with the most data, then the most particles.
 
-        That of plain draws before others.
+        That of plain draws before others; None where there is none.
         """
         records = [r for r in self.evidence if (r["method"], r["split"]) == ("importance", split)]
-        if not records:
-            return None
 
         def rank(record: Mapping[str, Any]) -> tuple[bool, int, int]:
             return record.get("estimator", PLAIN) == PLAIN, record["n"], record["particles"]
 
-        return self.arrays_of(max(records, key=rank))
+        return max(records, key=rank, default=None)
+
+    def evidence_per_datum(self, split: str) -> dict[str, np.ndarray] | None:
+        r"""The numbers per datum of :meth:`importance`; None where there are none."""
+        record = self.importance(split)
+        return None if record is None else self.arrays_of(record)
 
     def arrays_of(self, record: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
         r"""The numbers of an evaluation, per datum or for figures; None if they are missing."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...evaluation.annealing import annealed_evidence
 from ...evaluation.annealing.path import Start
 from ...evaluation.annealing.schedule import Spacing
@@ -45,4 +47,35 @@ def ais(
     )
     # Of the raw data.
     found = found.shifted(run.data.log_volumes(batch["x"]))
-    return task.filed(found.summary(dimensions(batch["x"])), found.arrays(), kept)
+    summary, arrays = found.summary(dimensions(batch["x"])), found.arrays()
+
+    if (above := _above(task, arrays["log_evidence"])) is not None:
+        told = f"{above['difference']:.2f} ± {above['standard_error']:.2f}"
+        summary["above_importance"] = above
+        summary["verdict"] += (
+            f" On {above['n']} of the same data it is {told} nats above importance weighting with "
+            f"{above['particles']} particles."
+        )
+    return task.filed(summary, arrays, kept)
+
+
+def _above(task: Task, annealed: np.ndarray) -> dict[str, Any] | None:
+    # Both are lower bounds on average: what one is above the other by, the other falls short by.
+    record = task.run.importance(task.split)
+    arrays = None if record is None else task.run.arrays_of(record)
+    if arrays is None or record["weights"] != task.run.weights:
+        return None
+
+    _, mine, theirs = np.intersect1d(
+        task.batch["index"].cpu().numpy(), arrays["index"], return_indices=True
+    )
+    if len(mine) < 2:
+        return None
+
+    differences = annealed[mine] - arrays["log_evidence"][theirs]
+    return {
+        "particles": record["particles"],
+        "n": len(mine),
+        "difference": float(differences.mean()),
+        "standard_error": float(differences.std(ddof=1) / len(mine) ** 0.5),
+    }
