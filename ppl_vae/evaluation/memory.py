@@ -2,12 +2,12 @@ r"""The memory that a pass through the programs takes."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ..modules import preserving
 from ..weights import Program, log_weights
@@ -22,17 +22,19 @@ class Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = op(*args, **(kwargs or {}))
-        inputs = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if _is(t)}
 
-        for t in tree_leaves(out):
-            if _is(t) and t.untyped_storage()._cdata not in inputs:
-                self.total += t.nbytes
+        if not _aliases(op):
+            for t in out if isinstance(out, tuple | list) else (out,):
+                if isinstance(t, Tensor):
+                    self.total += t.nbytes
 
         return out
 
 
-def _is(t: Any) -> bool:
-    return isinstance(t, Tensor)
+@cache
+def _aliases(op: Any) -> bool:
+    # Views and changes in place, as the operator declares them.
+    return any(result.alias_info is not None for result in op._schema.returns)
 
 
 def bytes_per_row(model: Program, guide: Program, batch: Any) -> int:

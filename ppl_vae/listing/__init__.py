@@ -1,6 +1,6 @@
 r"""The catalogue: every part, what it says of itself, and which parts go together."""
 
-from .cells import PLURAL, Cell, legal_cells, scored, suited, verdict_of
+from .cells import PLURAL, Cell, legal_cells, pair_verdict, scored, suited, verdict_of
 from .compose import compose
 from .entries import HEADS, KINDS, Entry, entries, listed, told_of
 from .supports import describe
@@ -16,6 +16,7 @@ __all__ = [
     "entries",
     "legal_cells",
     "listed",
+    "pair_verdict",
     "scored",
     "suited",
     "told_of",

@@ -23,6 +23,7 @@ __all__ = [
     "Cell",
     "fitting_posterior",
     "legal_cells",
+    "pair_verdict",
     "scored",
     "suited",
     "verdict_of",
@@ -93,8 +94,14 @@ def legal_cells(kind: str | None = None) -> Iterator[Cell]:
             continue
         for a, one in listed(PLURAL[first]).items():
             for b, other in listed(PLURAL[second]).items():
-                verdict = verdict_of(**suited({first: one, second: other}))
+                verdict = pair_verdict(first, one, second, other)
                 yield Cell((first, a), (second, b), verdict.legal, verdict.reason)
+
+
+@cache
+def pair_verdict(first: str, one: Any, second: str, other: Any) -> Verdict:
+    r"""Whether two parts go together, all others suited to them."""
+    return verdict_of(**suited({first: one, second: other}))
 
 
 def suited(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +132,10 @@ def fitting_objective() -> Callable[[], Objective]:
 @cache
 def fitting_posterior(**part: Any) -> Callable[[Sequence[int]], Family]:
     r"""The first posterior that a prior, an objective, or both, go with."""
-    known = [Normal, *listed("families").values()]
+    known: list[Any] = [Normal, *listed("families").values()]
+    if len(part) > 1:
+        # What does not go with the prior alone does not with both.
+        known = [q for q in known if pair_verdict("prior", part["prior"], "posterior", q).legal]
+
     legal = (q for q in known if verdict_of(**suited({**part, "posterior": q})).legal)
     return next(legal, Normal)
