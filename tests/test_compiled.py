@@ -135,6 +135,7 @@ def test_settings_of_adam_reach_a_compiled_step() -> None:
 
 
 @compiler
+@pytest.mark.slow
 def test_a_compiled_step_that_is_not_finite_changes_nothing() -> None:
     r"""Nor do those after it in the same call; the message tells the step."""
     model, guide, x = PROGRAMS["linear"]()
@@ -167,9 +168,8 @@ LAYOUTS = {
 
 
 @compiler
-@pytest.mark.parametrize(
-    "layout", [pytest.param(k, marks=() if k == "columns" else pytest.mark.slow) for k in LAYOUTS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_batches_of_any_strides(layout: str) -> None:
     model, guide, x = PROGRAMS["linear"]()
     x = LAYOUTS[layout](x)

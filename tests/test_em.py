@@ -243,6 +243,7 @@ def test_stock_svi_moves_both_at_each_step(K: int) -> None:
         assert not any(map(torch.equal, before, after))
 
 
+@pytest.mark.slow
 def test_it_approaches_the_maximum_of_the_likelihood() -> None:
     r"""With guides of the exact family; from more than 4 nats per datum below, to 0.02."""
     x = torch.randn(50, 4) * torch.tensor([4.0, 2.0, 1.0, 0.7])

@@ -484,6 +484,7 @@ def test_enumeration_says_what_it_cannot_do() -> None:
 # Signal and noise.
 
 
+@pytest.mark.slow
 def test_signal_to_noise() -> None:
     r"""Of a guide it falls under IWAE as particles are added, and rises under DReG.
 

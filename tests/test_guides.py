@@ -103,8 +103,11 @@ def test_holds_no_parameter_of_the_model(name: str) -> None:
     assert not any("model" in key for key in guide.state_dict())
 
 
+OTHERS = [pytest.param(o, marks=pytest.mark.slow) for o in (MeanFieldELBO, partial(IWAE, 3))]
+
+
 @pairs
-@pytest.mark.parametrize("objective", [ELBO, MeanFieldELBO, partial(IWAE, 3)])
+@pytest.mark.parametrize("objective", [ELBO, *OTHERS])
 def test_is_captured(name: str, objective: Callable[[], Objective]) -> None:
     r"""To the bit what runs eagerly, while the parameters of the model move."""
     losses = {}

@@ -55,7 +55,7 @@ def numbered(x: Tensor) -> dict[str, Tensor]:
 # Truth
 
 
-@pytest.mark.parametrize("rows", [500, 5])
+@pytest.mark.parametrize("rows", [500, pytest.param(5, marks=pytest.mark.slow)])
 def test_reaches_the_evidence(float64: None, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     r"""Where the family holds the exact posterior, each weight is the evidence, block by block."""
     monkeypatch.setattr(sys.modules[refine.__module__], "ROWS", rows)

@@ -319,7 +319,9 @@ def test_staging_follows_the_temperature(name: str, objective: type) -> None:
     assert constant[0] == losses["fx"][0] and (constant[1:] != losses["fx"][1:]).all()
 
 
-@relaxed
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=pytest.mark.slow if i else ()) for i, k in enumerate(RELAXED)]
+)
 def test_refinement_is_one_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     r"""The posterior and the prior each fall once a step, and all calls of a step see the same."""
     x, losses, seen = torch.rand(20, 6).round(), {}, []

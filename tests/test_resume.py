@@ -131,8 +131,8 @@ def assert_resumes(folder: Path, stopping: Callable[[int], None], options: list[
     return whole
 
 
-# Those that keep a state of their own, and one of all; the others take as long each.
-QUICK = ("plain", "replayed", "everything", "multiplier", "baseline", "capacity", "plateau")
+# A plain one, and one of all; the others take as long each.
+QUICK = ("plain", "everything", "multiplier")
 
 
 @pytest.mark.parametrize(
@@ -471,9 +471,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(
-    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # as the next, which goes on to the end
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_step_and_saves(tmp_path: Path, signum: int) -> None:
     out = tmp_path / "run"
     endless = [*SMALL, "--epochs", "100000"]

@@ -139,7 +139,7 @@ def trained(objective: Objective, steps: int = 1200) -> dict[str, float]:
     return {k: float(torch.stack([r[k] for r in rows[steps // 2 :]]).mean()) for k in rows[0]}
 
 
-@pytest.mark.parametrize("nats", [0.5, 2.0])
+@pytest.mark.parametrize("nats", [0.5, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_target_rate_is_reached(nats: float) -> None:
     r"""The rate of this guide is -log s on the mean: after training it is the one asked for."""
     objective = TargetRate(nats, rate=0.01, momentum=0.5)

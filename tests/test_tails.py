@@ -37,9 +37,13 @@ def test_single_precision_keeps_far_tails(law: Any, loc: float, scale: float, si
         log_prob = p.log_prob(torch.tensor(y, dtype=torch.float32).to(dtype))
         return [log_prob, *(g for v in log_prob for g in torch.autograd.grad(v, at, None, True))]
 
+    # A score is the difference of two slopes of that size, each rounded a few times, where the law
+    # has no closed form of the difference.
+    slope = 0.0 if law is dist.Normal else min(loc / scale, 30.0) / scale
+    rounding = 8 * torch.finfo(torch.float32).eps * slope
     for single, double in zip(score(torch.float32), score(torch.float64), strict=True):
         assert single.isfinite().all()
-        torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-6 + rounding)
 
 
 @pytest.mark.parametrize("dtype, rtol", [(torch.float32, 2e-5), (torch.float64, 1e-12)])

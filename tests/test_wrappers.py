@@ -64,7 +64,7 @@ def test_likelihood_from_training_to_evidence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POSTERIORS)
-@pytest.mark.parametrize("objective", [None, IWAE(4)])
+@pytest.mark.parametrize("objective", [None, pytest.param(IWAE(4), marks=pytest.mark.slow)])
 def test_posterior_from_training_to_evidence(name: str, objective: Any) -> None:
     model, guide = programs(Normal, POSTERIORS[name])
     x = torch.randn(20, 4)
