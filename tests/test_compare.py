@@ -427,8 +427,13 @@ APART = {
         "estimator is importance weighting, 0.1 of",
     ),
     "sobol": ("record", {"estimator": "importance weighting, Sobol points"}, "estimator is"),
-    "rows": ("record", {"rows": "ffff"}, "rows is ffff, not"),
-    "weights": ("record", {"weights": "last"}, "weights is last, not best"),
+    "data": ("record", {"n": 30}, "it was evaluated on 30 data, the others on"),
+    "rows": ("record", {"rows": "ffff"}, "on other rows of the split"),
+    "weights": (
+        "record",
+        {"weights": "last"},
+        "its last weights were evaluated, not the best ones",
+    ),
     "scaling": (
         "data",
         {"scaling": {"shift": 3.0, "scale": 2.0}},
@@ -441,7 +446,7 @@ APART = {
     ),
     "volume": ("data", {"log_volume": -44.5}, "change of volume is -44.5, not 0.0"),
     "protocol": ("data", {"protocol": "fixed"}, "protocol is fixed, not"),
-    "hash": ("data", {"hash": "0" * 64}, "data is 000000000000..., not"),
+    "hash": ("data", {"hash": "0" * 64}, "its data are others (hash 000000000000..., not"),
 }
 
 

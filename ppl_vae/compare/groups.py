@@ -33,6 +33,15 @@ COMPARED = (
     "rows",
 )
 
+WORDS = {
+    "n": "it was evaluated on {} data, the others on {}",
+    "particles": "it was evaluated with {} particles, the others with {}",
+    "rows": "it was evaluated on other rows of the split",
+    "data": "its data are others (hash {}, not {})",
+    "weights": "its {} weights were evaluated, not the {} ones",
+}
+r"""What tells a difference in other words than ``its NAME is A, not B``."""
+
 
 class NotEvaluated(ValueError):
     r"""No run was evaluated on the split, so that none can be ranked."""
@@ -156,7 +165,9 @@ def _judge(rows: list[dict[str, Any]]) -> None:
         differ = [name for name, a, b in zip(COMPARED, key, usual, strict=True) if a != b]
         row["comparable"] = not differ
         row["reason"] = "; ".join(
-            f"its {name.replace('_', ' ')} is {_short(row.get(name))}, not {_short(usual[i])}"
+            WORDS.get(name, f"its {name.replace('_', ' ')} is {{}}, not {{}}").format(
+                _short(row.get(name)), _short(usual[i])
+            )
             for i, name in enumerate(COMPARED)
             if name in differ
         )
