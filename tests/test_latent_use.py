@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ppl_vae import families, priors
 from ppl_vae.conditional import Conditional
 from ppl_vae.drawing.latent_use import aggregate_posterior, dimensions
+from ppl_vae.drawing.terms import terms
 from ppl_vae.evaluation import active_units, refine
 from ppl_vae.evaluation.latent import LatentUse, latent_use
 from ppl_vae.evaluation.latent.draws import draw
@@ -460,6 +461,7 @@ def test_a_prior_that_is_given_labels(float64: None) -> None:
     use = latent_use(model, guide, {"x": x, "y": y})
     told = use.summary()
     assert use.given and told["marginal_kl"] is None
+    assert "KL(q(z), p(z))" not in dict(terms({**told, "method": "latent"}))
     # The class alone is log 6 nats, more than the rate.
     assert told["information"]["lower"] > 1.7 > told["rate"]
     assert "hold no information" not in told["verdict"]

@@ -370,6 +370,9 @@ def test_concentrations_keep_their_bounds(name: str, floor: float, ceiling: floa
     assert float(family(torch.zeros(4)).concentration) == pytest.approx(3)
     high = FAMILIES[name]((30,), floor=floor, ceiling=20.0)
     assert float(high(torch.zeros(31)).concentration) == pytest.approx(10)
+    h = torch.zeros(4, requires_grad=True)
+    narrow = FAMILIES[name]((3,), floor=0.6, ceiling=1.1)(h).concentration
+    assert 0.6 < narrow < 1.1 and torch.autograd.grad(narrow, h)[0].abs().max() > 0.1
 
 
 # The constraint, the uniform distribution and its prior

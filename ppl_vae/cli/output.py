@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import plots
 from ..drawing.results import DIAGNOSES
+from ..drawing.terms import log_evidence
 from ..fit import judged
 from ..folder.atomic import write_arrays, write_bytes
 from ..legality import sentence_of
@@ -58,10 +59,7 @@ def heading(record: dict[str, Any]) -> str:
     if method in DIAGNOSES:
         return f"{DIAGNOSES[method]}: {record['n']} {data}"
 
-    error = f" ± {record['standard_error']:.2f}" if record["n"] > 1 else ""
-    return (
-        f"log p(x) = {record['log_evidence']:.2f}{error} nats per datum over {record['n']} {data}"
-    )
+    return f"log p(x) = {log_evidence(record)} nats per datum over {record['n']} {data}"
 
 
 class Counter:

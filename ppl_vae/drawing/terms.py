@@ -29,7 +29,7 @@ def terms(record: Record) -> list[tuple[str, str]]:
 
 def log_evidence(record: Record) -> str:
     r"""log p(x) with its standard error."""
-    return f"{number(record['log_evidence'])} ± {number(record.get('standard_error'))}"
+    return _with_error(record["log_evidence"], record.get("standard_error"))
 
 
 def count(x: float | None) -> str:
@@ -102,8 +102,8 @@ def _latent(record: Record) -> Terms:
     yield "KL (rate)", _with_error(record["rate"], record["rate_error"])
     yield "distortion", _with_error(record["distortion"], record["distortion_error"])
     for term, key in (("mutual information", "information"), ("KL(q(z), p(z))", "marginal_kl")):
-        part = record[key]
-        yield term, f"{number(part['lower'])} to {number(part['upper'])}"
+        if (part := record[key]) is not None:
+            yield term, f"{number(part['lower'])} to {number(part['upper'])}"
     yield "codes as draws of the prior", _p(record["aggregate"]["p_value"])
     if probe := record.get("probe"):
         told = f"{percent(probe['accuracy'])} ± {percent(probe['standard_error'])}"
@@ -142,7 +142,9 @@ def _with_error(value: float | None, error: float | None) -> str:
     return number(value) if error is None else f"{number(value)} ± {number(error)}"
 
 
-def _p(value: float) -> str:
+def _p(value: float | None) -> str:
+    if value is None:
+        return NONE
     return "p < 0.001" if value < 0.001 else f"p = {number(value, 3)}"
 
 
@@ -161,8 +163,8 @@ def _pair(name: str, *keys: str) -> Callable[[Record], str]:
 
 
 def _gap(record: Record) -> str:
-    elbo = record.get("elbo")
-    return number(None if elbo is None else record["log_evidence"] - elbo)
+    elbo, log_p = record.get("elbo"), record["log_evidence"]
+    return number(None if elbo is None or log_p is None else log_p - elbo)
 
 
 ESTIMATES: dict[str, tuple[Callable[[Record], Any], str]] = {

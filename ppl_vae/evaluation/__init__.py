@@ -22,10 +22,11 @@ from .evidence import Evidence, log_evidence
 from .gap import Gap, inference_gap
 from .kept import Kept
 from .latent import LatentUse, latent_use
-from .misfit import Misfit, guide_misfit
+from .misfit import Misfit
 from .pareto import khat
 from .refine import refine
 from .refined import Refined
+from .reweight import guide_misfit
 from .samples import SampleQuality, sample_quality
 from .signal import signal_to_noise
 from .two_sample import TwoSample, mmd_test

@@ -23,8 +23,9 @@ from torch import Tensor
 from ..weights import Program
 from .annealing import annealed_evidence
 from .evidence import log_evidence
-from .misfit import Misfit, guide_misfit
+from .misfit import Misfit
 from .refine import refine
+from .reweight import guide_misfit
 
 __all__ = ["Gap", "inference_gap"]
 

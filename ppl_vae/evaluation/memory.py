@@ -16,7 +16,7 @@ __all__ = ["Counter", "bytes_per_row"]
 
 
 class Counter(TorchDispatchMode):
-    r"""Counts the bytes of all results that are no views."""
+    r"""Counts the bytes of all results that are no views, as far as operators declare them."""
 
     total = 0
 

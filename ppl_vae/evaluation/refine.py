@@ -20,7 +20,7 @@ from ..modules import evaluating, preserving
 from ..weights import draw_guide, log_joint, log_weights, plate_depth
 from ..weights.traces import as_trace
 from .refined import Refined
-from .seeds import mix
+from .seeds import REFINEMENT, mix
 
 __all__ = ["refine"]
 
@@ -96,7 +96,7 @@ def refine(
             rows: Any = part if isinstance(batch, Mapping) else part[""]
             with pyro.validation_enabled(True):
                 log_weights(model, guide, rows).check_local()
-            torch.manual_seed(mix(seed, i))
+            torch.manual_seed(mix(seed, i, REFINEMENT))
             table.append(_optimized(model, guide, rows, steps, rate, particles))
 
             if progress is not None:

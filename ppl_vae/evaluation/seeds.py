@@ -2,7 +2,11 @@ r"""Seeds of what is drawn in blocks."""
 
 from __future__ import annotations
 
-__all__ = ["mix"]
+__all__ = ["MISFIT", "REFINEMENT", "SIMULATION", "mix"]
+
+SIMULATION, REFINEMENT, MISFIT = -1, -2, -3
+r"""Streams of their own: what is judged by draws must not be made of the same ones. Estimators have
+the streams from zero on."""
 
 
 def mix(seed: int, block: int, stream: int = 0) -> int:

@@ -25,11 +25,11 @@ class Spherical(Family):
     where :math:`h = (v, \rho)` holds :math:`d + 1` parameters. Far from uniform, :math:`s` is the
     standard deviation along the sphere, and falls by a factor with each unit of :math:`\rho`, as
     that of a normal law does: a network that had to say :math:`\kappa` itself, up to thousands,
-    learns slowly. The constant :math:`c` is such that :math:`\kappa = d` at :math:`\rho = 0`, or
-    half of the ceiling, where the mean is over a half long in any dimension: at one :math:`\kappa`
-    for all, codes would tell the less at first the more dimensions they have. Parameters near zero
-    give a law about :math:`e_1`, far from :math:`-e_1`, where draws turn fast with :math:`\mu`, and
-    far from :math:`v = -e_1`, which has no direction.
+    learns slowly. The constant :math:`c` is such that :math:`\kappa = d` at :math:`\rho = 0`,
+    where the mean is about a half long in any dimension, but no more than half of the ceiling: at
+    one :math:`\kappa` for all, codes would tell the less at first the more dimensions they have.
+    Parameters near zero give a law about :math:`e_1`, far from :math:`-e_1`, where draws turn fast
+    with :math:`\mu`, and far from :math:`v = -e_1`, which has no direction.
 
     To write a new one, subclass it, build the distribution in :meth:`of`, and tell the
     concentration of a mean in :meth:`concentration_of`.
@@ -53,8 +53,9 @@ class Spherical(Family):
         self.ceiling = ceiling
         check_bounds(floor, ceiling)
         self._spread = ceiling**-0.5, floor**-0.5  # the bounds of s
-        # Within the bounds, where gradients are.
-        kappa = min(max(self.event_shape[0], 2 * floor), ceiling / 2)
+        # Well within the bounds: near them gradients fade.
+        low, high = 2 * floor, ceiling / 2
+        kappa = min(max(self.event_shape[0], low), high) if low < high else (floor * ceiling) ** 0.5
         spread = torch.tensor(kappa**-0.5, dtype=torch.float64)
         self._start = float(unbounded(spread, *self._spread))
 

@@ -74,7 +74,7 @@ def annealed_evidence(
         memory: The number of bytes that intermediate results may take.
         compile: How gradients are run, as for :class:`~ppl_vae.SVI`.
         kept: Finished blocks of data by number; those that are there are not run again.
-        progress: Called with numbers of data that are done, those of steps taken included.
+        progress: Called with numbers of data that add up to all; steps taken count as parts.
 
     Raises:
         ValueError: As :func:`~ppl_vae.weights.log_weights`, if there are no data, a number is not

@@ -14,7 +14,7 @@ from ...weights import Program
 from ...weights.traces import batch_size
 from ..evidence import log_evidence
 from ..imitation import in_place, repeated
-from ..seeds import mix
+from ..seeds import SIMULATION, mix
 from .annealer import Annealer, Kept
 from .chain import backward
 from .path import Start
@@ -89,7 +89,7 @@ def sandwich(
         memory: The number of bytes that intermediate results may take.
         compile: How gradients are run.
         kept: Finished blocks of data by number; those that are there are not run again.
-        progress: Called with numbers of data that are done, those of steps taken included.
+        progress: Called with numbers of data that add up to all; steps taken count as parts.
 
     Raises:
         ValueError: As :func:`annealed_evidence`, and if the model takes no ``n``.
@@ -133,7 +133,7 @@ def _simulated(
     home = home_of(model, guide)
 
     with evaluating(model), preserving(model):
-        torch.manual_seed(mix(seed, 0, 2))  # chains have the streams 0 and 1
+        torch.manual_seed(mix(seed, 0, SIMULATION))
         simulated, latent = in_place(model, repeated(given, rows, 0, n, home), n)
 
     return simulated, latent

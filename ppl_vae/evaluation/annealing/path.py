@@ -110,7 +110,8 @@ class Path:
         if missing := [name for name in values if name not in weights.sites]:
             raise ValueError(
                 f"Site {missing[0]!r} depends on a site that the model sums out, so that it has no "
-                "density of its own to anneal; draw that site in the guide too."
+                "density of its own to anneal; use importance weighting, or a model that draws "
+                "what it depends on."
             )
         if self.start == "prior":
             return

@@ -109,7 +109,7 @@ def rate_distortion(
         memory: The number of bytes that intermediate results may take.
         compile: How gradients are run.
         kept: Finished blocks of data by number; those that are there are not run again.
-        progress: Called with numbers of data that are done, those of steps taken included.
+        progress: Called with numbers of data that add up to all; steps taken count as parts.
 
     Raises:
         ValueError: As :func:`annealed_evidence`.

@@ -53,7 +53,7 @@ def ais(
         told = f"{above['difference']:.2f} ± {above['standard_error']:.2f}"
         summary["above_importance"] = above
         summary["verdict"] += (
-            f" On {above['n']} of the same data it is {told} nats above importance weighting with "
+            f" On {above['n']} of the same data it is {told} nats above {above['estimator']} with "
             f"{above['particles']} particles."
         )
     return task.filed(summary, arrays, kept)
@@ -73,7 +73,10 @@ def _above(task: Task, annealed: np.ndarray) -> dict[str, Any] | None:
         return None
 
     differences = annealed[mine] - arrays["log_evidence"][theirs]
+    if not np.isfinite(differences).all():
+        return None
     return {
+        "estimator": record["estimator"],
         "particles": record["particles"],
         "n": len(mine),
         "difference": float(differences.mean()),
