@@ -158,7 +158,7 @@ def test_a_stopped_evaluation_goes_on(run: Run, method: str) -> None:
 def test_evaluations_are_forgotten(run: Run) -> None:
     r"""As they are where training goes on: records, arrays, and what was not finished."""
     run.diagnose("ais", limit=30, **OPTIONS["ais"])
-    assert {path.name for path in run.dir.glob("*.npz")} == {"ais-test-30x4.npz"}
+    assert {path.name for path in run.dir.glob("*.npz")} == {"ais-test-30x4-3-steps-prior.npz"}
     forget(run.dir, run.evidence)
     assert not [*run.dir.glob("*.npz")] and not run.evidence
 

@@ -54,14 +54,17 @@ def _misfit(misfit: Record) -> Terms:
         "posterior's width over the guide's",
         _with_error(misfit["width"], misfit["width_error"]),
     )
-    yield "shift in the guide's widths", _with_error(misfit["shift"], misfit["shift_error"])
+    yield (
+        "posterior's distance, in widths of the guide",
+        _with_error(misfit["shift"], misfit["shift_error"]),
+    )
 
 
 def _bdmc(record: Record) -> Terms:
     low, high = record["edges"]
     K = count(record.get("importance_particles"))
-    yield "log p(x) with 95 %", f"{number(low)} to {number(high)}"
-    yield "annealing forward", _with_error(record["lower"], record["lower_error"])
+    yield "log p(x), 95 % over draws", f"{number(low)} to {number(high)}"
+    yield "annealing forward, ± over data", _with_error(record["lower"], record["lower_error"])
     yield "annealing backward", number(record["upper"])
     yield "gap", f"{number(record['gap'])}, at most {number(record['gap_edge'])}"
     if record.get("importance") is not None:
@@ -104,7 +107,7 @@ def _latent(record: Record) -> Terms:
     for term, key in (("mutual information", "information"), ("KL(q(z), p(z))", "marginal_kl")):
         if (part := record[key]) is not None:
             yield term, f"{number(part['lower'])} to {number(part['upper'])}"
-    yield "codes as draws of the prior", _p(record["aggregate"]["p_value"])
+    yield "codes against draws of the prior", _p(record["aggregate"]["p_value"])
     if probe := record.get("probe"):
         told = f"{percent(probe['accuracy'])} ± {percent(probe['standard_error'])}"
         yield "linear probe", f"{told}, guessing {percent(probe['baseline'])}"

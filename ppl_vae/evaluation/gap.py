@@ -175,10 +175,12 @@ def _numbered(batch: Mapping[str, Tensor] | Tensor) -> Any:
 def _judged(found: dict[str, Any]) -> tuple[str, str]:
     whole, family = found["inference_gap"], found["family_gap"]
     amortization = found["amortization_gap"]
-    told = {
-        part: f"{found[f'{part}_gap']:.2f} ± {found[f'{part}_gap_error']:.2f}"
-        for part in ("inference", "amortization", "family")
-    }
+    told = {}
+    for part in ("inference", "amortization", "family"):
+        error = found[f"{part}_gap_error"]
+        told[part] = f"{found[f'{part}_gap']:.2f}" + (
+            "" if math.isnan(error) else f" ± {error:.2f}"
+        )
     head = (
         f"The ELBO is {told['inference']} nats below the best estimate of log p(x): "
         f"{told['amortization']} for the encoder that all data share, {told['family']} for the "
@@ -190,15 +192,15 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
             f"{head} The guide is not what limits this model: a better log p(x) asks for another "
             "decoder, likelihood or prior."
         )
+    misfit = found.get("misfit")
+    if misfit is not None and misfit["faults"]:
+        head = f"{head} {misfit['verdict']}"
     if found.get("refined_late", 0.0) > max(SMALL / 2, 0.1 * family):
         return "fair" if whole < 10 * SMALL else "poor", (
             f"{head} Refinement had not settled (its second half brought "
             f"{found['refined_late']:.2f} nats more), so that the family's part is smaller than "
-            "this: refine by more steps before anything is blamed."
+            "this, and the encoder's larger: refine by more steps (--refine) before one is blamed."
         )
-    misfit = found.get("misfit")
-    if misfit is not None and misfit["faults"]:
-        head = f"{head} {misfit['verdict']}"
     if amortization > family:
         cure = "The encoder is at fault: take a wider or deeper one, train longer, or refine."
     else:

@@ -76,8 +76,8 @@ def guide_misfit(
         model: The program :math:`p(x, z)`.
         guide: The program :math:`q(z \mid x)`.
         batch: The data: the observed sites by name, or the one tensor of data.
-        particles: The number of draws for each datum, of which fifties are made.
-        limit: The number of data that it is told of, at most, evenly spaced among all.
+        particles: The number of draws for each datum, rounded down to a multiple of 50.
+        limit: The number of data, evenly spaced among all, that are looked at.
         seed: The seed of all draws.
         vectorized: Whether draws are made at once.
 
@@ -86,9 +86,12 @@ def guide_misfit(
         or fewer than 10 data whose weights are finite.
 
     Raises:
-        ValueError: As :func:`~ppl_vae.weights.log_weights`, or if a site lies outside of the plate
-            of the data.
+        ValueError: As :func:`~ppl_vae.weights.log_weights`, if a site lies outside of the plate of
+            the data, or the limit is not positive.
     """
+    if limit < 1:
+        raise ValueError(f"The number of data must be positive, got limit={limit}.")
+
     every = Rows(batch, home_of(model, guide))
     if len(every) < FEWEST[1] or particles < FEWEST[0]:
         return None

@@ -19,8 +19,8 @@ __all__ = ["digest", "dimensions", "file_of", "forget", "keep", "measure"]
 
 PLAIN = "importance weighting"
 
-KEY = ("method", "split", "particles", "n", "estimator")
-r"""What tells records apart: fewer data are no repetition of all of them."""
+KEY = ("method", "split", "particles", "n", "estimator", "steps", "start")
+r"""What tells records apart: fewer data, or steps, are no repetition of more of them."""
 
 
 def keep(
@@ -50,6 +50,9 @@ def file_of(record: Mapping[str, Any]) -> str:
     Example:
         >>> file_of({"method": "ais", "split": "test", "n": 100, "particles": 16})
         'ais-test-100x16.npz'
+        >>> file_of({"method": "ais", "split": "test", "n": 100, "particles": 16, "steps": 500,
+        ...          "start": "prior"})
+        'ais-test-100x16-500-steps-prior.npz'
     """
     name, more = record["method"], ""
     if name == "importance":
@@ -59,7 +62,8 @@ def file_of(record: Mapping[str, Any]) -> str:
         more = "-".join(re.findall(r"[\w.]+", more))
 
     particles = "" if record.get("particles") is None else f"x{record['particles']}"
-    parts = [name, record["split"], f"{record['n']}{particles}", more]
+    steps = f"{record['steps']}-steps" if "steps" in record else ""
+    parts = [name, record["split"], f"{record['n']}{particles}", steps, record.get("start"), more]
     return f"{'-'.join(part for part in parts if part)}.npz"
 
 

@@ -17,7 +17,7 @@ NUMBERS = (
 )
 r"""What a run that was evaluated has, in a comparison."""
 
-UNSCORED = "has a guide without a density, hence no log p(x) to be ranked by"
+UNSCORED = "has a guide without a density, hence no importance weighting to be ranked by"
 
 
 def lack(run: Records, split: str) -> str | None:

@@ -39,4 +39,7 @@ def gap(
     volumes = run.data.log_volumes(batch["x"]).cpu()
     names = ("elbo", "refined", "log_evidence", "halfway")
     found = replace(found, **{k: getattr(found, k).double() + volumes for k in names})
-    return task.filed({**found.summary(), "particles": particles}, found.arrays())
+    return task.filed(
+        {**found.summary(), "particles": particles, "refine": refine, "steps": steps},
+        found.arrays(),
+    )
