@@ -234,7 +234,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {
         "Amortized has none",
     ),
     "no data": (lambda: refine(*pca()[:2], torch.zeros(0, D)), "no data to refine"),
-    "steps": (lambda: refine(*pca(), steps=-1), "steps=-1"),
+    "steps": (lambda: refine(*pca(), steps=-1), "zero or more, got -1"),
     "rate": (lambda: refine(*pca(), rate=0.0), "rate=0.0"),
     "particles": (lambda: refine(*pca(), particles=0), "particles=0"),
     "noise of its own": (lambda: refine(*semi()), r"refine\s+Amortized\(guide.posterior\)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -126,6 +127,13 @@ def test_verdict_of_a_small_gap(right: SampleQuality, wrong: SampleQuality) -> N
     assert verdict(right.samples, right.samples, 200)[0] == "good"
     assert verdict(right.real, right.samples, 200)[0] == "good"
     assert verdict(wrong.samples, wrong.samples, 200)[0] == "poor"
+
+
+def test_verdict_of_samples_that_crowd(right: SampleQuality) -> None:
+    neighbours = right.samples.neighbours
+    crowd = replace(right.samples, neighbours=replace(neighbours, density=5.0))
+    assert "crowd about typical data" in verdict(crowd, right.real, 200)[1]
+    assert "crowd" not in verdict(right.samples, right.real, 200)[1]
 
 
 # What is compared

@@ -115,10 +115,12 @@ def _check(guide: Any, n: int, steps: int, rate: float, particles: int) -> None:
         )
     if n == 0:
         raise ValueError("There are no data to refine the guide for; the batch is empty.")
-    if steps < 0 or particles < 1 or not rate > 0:
+    if steps < 0:
+        raise ValueError(f"The number of steps of refinement is zero or more, got {steps}.")
+    if particles < 1 or not rate > 0:
         raise ValueError(
-            "Refinement needs no negative number of steps, a positive rate and one particle or "
-            f"more, got steps={steps}, rate={rate} and particles={particles}."
+            "Refinement needs a positive rate and one particle or more, got "
+            f"rate={rate} and particles={particles}."
         )
 
 

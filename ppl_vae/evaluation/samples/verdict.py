@@ -62,11 +62,26 @@ def verdict(samples: Comparison, real: Comparison, m: int) -> tuple[str, str]:
             f"{CAUSES[name]}."
         )
 
+    if crowded := _crowded(samples, real):
+        said.append(crowded)
+
     wide = any(attainable - value > WIDE for value, attainable in gaps.values())
     if m < FEW:
         said.append(f"With {m} rows of each side small faults go unseen: give {FEW} or more.")
     poor = wide or (not alike and samples.accuracy > TOLD)
     return "poor" if poor else "good" if alike and not gaps and m >= FEW else "fair", " ".join(said)
+
+
+def _crowded(samples: Comparison, real: Comparison) -> str:
+    value, usual = (c.neighbours.density for c in (samples, real))
+    errors = [c.neighbours.errors["density"] for c in (samples, real)]
+
+    if value - usual <= max(usual, 3 * sum(e**2 for e in errors) ** 0.5):
+        return ""
+    return (
+        f"The density is {value:.2f}, where other real data reach {usual:.2f}: samples crowd about "
+        "typical data, as blurred pictures do."
+    )
 
 
 def _gaps(samples: Comparison, real: Comparison) -> dict[str, tuple[float, float]]:
