@@ -108,7 +108,7 @@ def test_errs_no_more_often_than_it_says() -> None:
     The number is binomial at most: beyond its quantile of 1e-4 once in 10000.
     """
     runs = [
-        sample_quality(*true_model(120, seed), permutations=59, replicates=2, seed=seed)
+        sample_quality(*true_model(120, seed), permutations=99, replicates=2, seed=seed)
         for seed in range(60)
     ]
     assert sum(run.samples.p_value <= 0.1 for run in runs) <= binom.isf(1e-4, 60, 0.1)
