@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Fresh:
-    """What every test starts from, doctests included."""
+    """What every test starts from; doctests of the package too, in a run that has this folder."""
 
     @pytest.fixture(autouse=True)
     def fresh_state(self) -> Iterator[None]:

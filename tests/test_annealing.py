@@ -296,6 +296,10 @@ def test_from_the_prior_the_guide_is_not_asked(float64: None) -> None:
         annealed_evidence(model, q, x, steps=5, chains=4).log_evidence for q in (guide, None, point)
     ]
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    # It is the estimate: the mean of the weights is the evidence, |z| > 4 once in 16000.
+    few = annealed_evidence(model, None, x[:1].expand(400, -1), steps=5, chains=4, compile="off")
+    ratio = (few.log_evidence - model.log_evidence(x[:1])).exp().detach()
+    assert ratio.std() > 0.01 and abs((ratio - 1).mean() / (ratio.std() / 20)) < 4
     with pytest.raises(ValueError, match="start from the prior"):
         annealed_evidence(model, None, x, steps=5, start="guide")
 

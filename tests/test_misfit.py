@@ -15,7 +15,7 @@ from torch import Tensor
 from ppl_vae.drawing.verdict import verdict
 from ppl_vae.evaluation import guide_misfit, log_evidence
 from ppl_vae.evaluation.misfit import Misfit
-from ppl_vae.evaluation.reweight import moved
+from ppl_vae.evaluation.reweight import reweighted
 from ppl_vae.models import Linear
 
 Guide = Callable[[Tensor], None]
@@ -72,9 +72,10 @@ def test_how_much_is_told() -> None:
     assert 0 < moved["shift_error"] < 0.02 and moved["width"] == pytest.approx(1, abs=0.05)
 
 
-def test_an_exact_guide_is_named_rarely() -> None:
-    r"""In none of 20 seeds: weights are equal, so that nothing but rounding is off."""
-    assert not any(told(3, seed)["faults"] for seed in range(20))
+def test_an_exact_guide_is_named_nothing() -> None:
+    r"""Weights are equal, so that nothing but rounding is off."""
+    found = told(3)
+    assert found["faults"] == [] and found["width"] == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize(("K", "d", "shift"), [(1000, 500, 0.5), (400, 500, 1.0), (400, 140, 0.5)])
@@ -82,14 +83,14 @@ def test_shifts_do_not_vanish_in_many_dimensions(K: int, d: int, shift: float) -
     torch.manual_seed(0)
     z = torch.randn(K, 20, d, dtype=torch.float64)
     log_w = (shift * z - shift**2 / 2).sum(-1)
-    found = Misfit(*moved(z, log_w)).summary()
+    found = Misfit(*reweighted(z, log_w)).summary()
     assert found["faults"] == ["shifted"] and shift / 1.7 < found["shift"] < 1.7 * shift
 
 
 def test_equal_weights_are_no_misfit() -> None:
     r"""Exactly: the draws tell the unit as well."""
     z = torch.randn(200, 20, 5, dtype=torch.float64)
-    found = Misfit(*moved(z, torch.zeros(200, 20, dtype=torch.float64)))
+    found = Misfit(*reweighted(z, torch.zeros(200, 20, dtype=torch.float64)))
     torch.testing.assert_close(found.widths, torch.ones(5, dtype=torch.float64), rtol=0, atol=1e-6)
     assert found.summary()["shift"] < 1e-6
 
@@ -100,18 +101,18 @@ def test_elements_are_told_apart() -> None:
     z = torch.randn(1000, 40, 30, dtype=torch.float64)
     sd = torch.tensor([0.7] * 15 + [1.6] * 15, dtype=torch.float64)
     log_w = (-0.5 * (z / sd).square() + 0.5 * z.square()).sum(-1)
-    found = Misfit(*moved(z, log_w))
+    found = Misfit(*reweighted(z, log_w))
     assert (found.widths[:15] < 0.85).all() and (found.widths[15:] > 1.2).all()
     assert found.summary()["verdict"] == "" or found.summary()["faults"]
 
     held = torch.cat([z, torch.ones(1000, 40, 1, dtype=torch.float64)], -1)
-    assert Misfit(*moved(held, torch.zeros(1000, 40).double())).widths[-1] == pytest.approx(1)
+    assert Misfit(*reweighted(held, torch.zeros(1000, 40).double())).widths[-1] == pytest.approx(1)
 
 
 def test_the_power_keeps_a_quarter_of_the_draws() -> None:
     torch.manual_seed(0)
     log_w = torch.randn(1000, 3, dtype=torch.float64) * torch.tensor([0.1, 3.0, 30.0])
-    tau = moved(torch.randn(1000, 3, 2, dtype=torch.float64), log_w)[2]
+    tau = reweighted(torch.randn(1000, 3, 2, dtype=torch.float64), log_w)[2]
     ess = 1 / (tau * log_w).softmax(0).square().sum(0)
     assert tau[0] == pytest.approx(1) and ess[0] > 900
     torch.testing.assert_close(ess[1:], torch.full_like(ess[1:], 250.0), rtol=1e-6, atol=0)
@@ -160,7 +161,7 @@ def test_sites_that_are_not_real() -> None:
 
     found = guide_misfit(model, guide, torch.zeros(20))
     assert found is not None and found.left_out == ("k",)
-    right = replace(found, precision=torch.ones(20, 1), force=torch.zeros(20, 1))
+    right = replace(found, precision=torch.ones(20, 1), natural=torch.zeros(20, 1))
     assert right.summary()["verdict"] == ""
 
 

@@ -131,7 +131,7 @@ def assert_resumes(folder: Path, stopping: Callable[[int], None], options: list[
     return whole
 
 
-# A plain one, and one of all; the others take as long each.
+# A plain one, one with a state of its own, and one of all; the others take as long each.
 QUICK = ("plain", "everything", "multiplier")
 
 

@@ -13,7 +13,7 @@ from ..catalogue import nearest
 from ..compare import NotEvaluated, groups, histories, illustrate, print_table
 from ..folder.atomic import write_bytes
 from ..run import load
-from ..run.methods import METHODS
+from ..run.methods import METHODS, RESUMED
 from .output import Counter, complain, picture
 from .tables import print_record
 from .tokens import run_function, value_of
@@ -74,7 +74,7 @@ def evaluate_command(tokens: list[str]) -> None:
     try:
         run_function(evaluate, tokens, more=METHODS[method], skip={"task"}, name=name)
     except KeyboardInterrupt:
-        if method in ("importance", "ais", "bdmc"):
+        if method in RESUMED and value_of([*tokens], "--refine") in (None, "0"):
             print("What is finished is kept: the same command goes on from there.", file=sys.stderr)
         raise
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import plots
+from ..drawing.estimates import log_evidence, subject
 from ..drawing.results import DIAGNOSES
-from ..drawing.terms import log_evidence
 from ..fit import judged
 from ..folder.atomic import write_arrays, write_bytes
 from ..legality import sentence_of
@@ -54,12 +54,10 @@ def heading(record: dict[str, Any]) -> str:
         >>> heading({"method": "gap", "n": 100, "split": "test"})
         'What the guide costs: 100 data of test'
     """
-    method = record["method"]
-    data = "simulated data" if method in ("bdmc", "calibration") else f"data of {record['split']}"
-    if method in DIAGNOSES:
-        return f"{DIAGNOSES[method]}: {record['n']} {data}"
+    if record["method"] in DIAGNOSES:
+        return f"{DIAGNOSES[record['method']]}: {subject(record)}"
 
-    return f"log p(x) = {log_evidence(record)} nats per datum over {record['n']} {data}"
+    return f"log p(x) = {log_evidence(record)} nats per datum over {subject(record)}"
 
 
 class Counter:

@@ -71,10 +71,9 @@ def print_record(record: dict[str, Any], *, as_json: bool = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    if as_json:
-        print(json.dumps(record, indent=2))
     head, sentences = heading(record), verdict(record)[1]
     if as_json:
+        print(json.dumps(record, indent=2))
         print(f"{head}. {sentences}", file=sys.stderr)
         return
 

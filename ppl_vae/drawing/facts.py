@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .estimates import count
 from .origin import fitted, trained
-from .terms import count
 
 __all__ = ["describe", "facts", "made_by"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..fit import judged
+from .estimates import count
 from .page import number
-from .terms import count
 
 __all__ = ["fitted", "trained"]
 

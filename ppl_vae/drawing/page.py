@@ -115,13 +115,15 @@ def listing(rows: Iterable[tuple[Any, Any]]) -> Html:
 
 
 def _row(cells: Sequence[Any], tags: Sequence[str], kinds: Sequence[str]) -> Html:
-    # What is no number, such as the name of an estimator, may be broken over lines.
-    kinds = [
-        "words" if kind == "number" and tag == "td" and len(str(cell)) > LONG else kind
-        for tag, cell, kind in zip(tags, cells, kinds, strict=True)
-    ]
     each = zip(tags, cells, kinds, strict=True)
-    return element("tr", join(element(tag, cell, class_=kind) for tag, cell, kind in each))
+    return element(
+        "tr", join(element(tag, cell, class_=_class(tag, cell, kind)) for tag, cell, kind in each)
+    )
+
+
+def _class(tag: str, cell: Any, kind: str) -> str:
+    # What is no number, such as the name of an estimator, may be broken over lines.
+    return "words" if (tag, kind) == ("td", "number") and len(str(cell)) > LONG else kind
 
 
 def picture(figure: Figure) -> Html:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .estimates import ESTIMATES, count, log_evidence, subject
 from .page import Html, element, join, listing, number, percent, table
-from .terms import ESTIMATES, count, log_evidence, terms
+from .terms import terms
 from .verdict import verdict
 
 __all__ = ["DIAGNOSES", "diagnoses", "headline", "ranking", "results"]
@@ -51,9 +52,7 @@ def diagnoses(evidence: Sequence[Record]) -> Iterable[Html]:
 
     for record in told:
         title = DIAGNOSES.get(record["method"], record["method"])
-        simulated = record["method"] in ("bdmc", "calibration")
-        data = "simulated data" if simulated else f"data of {record.get('split')}"
-        where = f"{title} ({count(record.get('n'))} {data})."
+        where = f"{title} ({subject(record)})."
         yield element(
             "p", join([element("strong", where), record["verdict"]]), class_=record["level"]
         )

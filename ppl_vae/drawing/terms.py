@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .estimates import ESTIMATES, NONE, count, seconds, with_error
 from .page import number, percent
 
-__all__ = ["ESTIMATES", "count", "log_evidence", "terms"]
+__all__ = ["terms"]
 
 Record = Mapping[str, Any]
 Terms = Iterator[tuple[str, str]]
-
-NONE = "\N{EN DASH}"
 
 
 def terms(record: Record) -> list[tuple[str, str]]:
@@ -23,18 +22,8 @@ def terms(record: Record) -> list[tuple[str, str]]:
         ('log p(x)', '-3.00 ± 0.50')
     """
     told = [*TOLD.get(record.get("method", "importance"), _estimate)(record)]
-    told.append(("seconds", _seconds(record)))
+    told.append(("seconds", seconds(record)))
     return [(term, value) for term, value in told if value != NONE]
-
-
-def log_evidence(record: Record) -> str:
-    r"""log p(x) with its standard error."""
-    return _with_error(record["log_evidence"], record.get("standard_error"))
-
-
-def count(x: float | None) -> str:
-    r"""A whole number, in groups of three digits."""
-    return "–" if x is None else f"{x:,.0f}"
 
 
 def _estimate(record: Record) -> Terms:
@@ -43,7 +32,7 @@ def _estimate(record: Record) -> Terms:
             yield term, str(show(record))
 
     if (above := record.get("above_importance")) is not None:
-        told = _with_error(above["difference"], above["standard_error"])
+        told = with_error(above["difference"], above["standard_error"])
         yield f"above {count(above['particles'])} particles, same data", told
     if (misfit := record.get("misfit")) is not None:
         yield from _misfit(misfit)
@@ -52,11 +41,11 @@ def _estimate(record: Record) -> Terms:
 def _misfit(misfit: Record) -> Terms:
     yield (
         "posterior's width over the guide's",
-        _with_error(misfit["width"], misfit["width_error"]),
+        with_error(misfit["width"], misfit["width_error"]),
     )
     yield (
         "posterior's distance, in widths of the guide",
-        _with_error(misfit["shift"], misfit["shift_error"]),
+        with_error(misfit["shift"], misfit["shift_error"]),
     )
 
 
@@ -64,7 +53,7 @@ def _bdmc(record: Record) -> Terms:
     low, high = record["edges"]
     K = count(record.get("importance_particles"))
     yield "log p(x), 95 % over draws", f"{number(low)} to {number(high)}"
-    yield "annealing forward, ± over data", _with_error(record["lower"], record["lower_error"])
+    yield "annealing forward, ± over data", with_error(record["lower"], record["lower_error"])
     yield "annealing backward", number(record["upper"])
     yield "gap", f"{number(record['gap'])}, at most {number(record['gap_edge'])}"
     if record.get("importance") is not None:
@@ -82,7 +71,7 @@ def _inference_gap(record: Record) -> Terms:
     yield "ELBO of the refined posterior", number(record["refined_elbo"])
     yield "log p(x)", f"{number(record['log_p'])}, {record['estimator'].partition(', ')[2]}"
     for part in ("amortization", "family", "inference"):
-        told = _with_error(record[f"{part}_gap"], record[f"{part}_gap_error"])
+        told = with_error(record[f"{part}_gap"], record[f"{part}_gap_error"])
         yield f"{part} gap", told
     if (misfit := record.get("misfit")) is not None:
         yield from _misfit(misfit)
@@ -102,8 +91,8 @@ def _calibration(record: Record) -> Terms:
 
 def _latent(record: Record) -> Terms:
     yield "active dimensions", f"{record['active']} of {record['dimensions']}"
-    yield "KL (rate)", _with_error(record["rate"], record["rate_error"])
-    yield "distortion", _with_error(record["distortion"], record["distortion_error"])
+    yield "KL (rate)", with_error(record["rate"], record["rate_error"])
+    yield "distortion", with_error(record["distortion"], record["distortion_error"])
     for term, key in (("mutual information", "information"), ("KL(q(z), p(z))", "marginal_kl")):
         if (part := record[key]) is not None:
             yield term, f"{number(part['lower'])} to {number(part['upper'])}"
@@ -119,30 +108,25 @@ def _latent(record: Record) -> Terms:
 def _samples(record: Record) -> Terms:
     real = record.get("real")
 
-    def beside(show: Callable[[Record], str]) -> str:
-        own = show(record["samples"])
-        return own if real is None else f"{own} (other real data: {show(real)})"
+    def beside(show: Callable[..., str], *names: str) -> str:
+        own = show(record["samples"], *names)
+        return own if real is None else f"{own} (other real data: {show(real, *names)})"
 
     for kind in record["samples"]["classifiers"]:
-        yield (
-            f"{kind} classifier",
-            beside(lambda r, kind=kind: percent(r["classifiers"][kind]["accuracy"])),  # type: ignore[misc]
-        )
+        yield f"{kind} classifier", beside(_accuracy, kind)
     yield "maximum mean discrepancy", beside(lambda r: _p(r["mmd"]["p_value"]))
     for name in ("precision", "recall", "density", "coverage"):
-        yield name, beside(lambda r, name=name: _with_error(*_measure(r[name])))  # type: ignore[misc]
-    yield (
-        f"Fréchet distance, {record['features'].partition(': ')[2]}",
-        beside(lambda r: _with_error(*_measure(r["frechet"]))),
-    )
+        yield name, beside(_measure, name)
+    features = record["features"].partition(": ")[2]
+    yield f"Fréchet distance, {features}", beside(_measure, "frechet")
 
 
-def _measure(part: Record) -> tuple[Any, Any]:
-    return part["value"], part["standard_error"]
+def _accuracy(compared: Record, kind: str) -> str:
+    return percent(compared["classifiers"][kind]["accuracy"])
 
 
-def _with_error(value: float | None, error: float | None) -> str:
-    return number(value) if error is None else f"{number(value)} ± {number(error)}"
+def _measure(compared: Record, name: str) -> str:
+    return with_error(compared[name]["value"], compared[name]["standard_error"])
 
 
 def _p(value: float | None) -> str:
@@ -150,79 +134,6 @@ def _p(value: float | None) -> str:
         return NONE
     return "p < 0.001" if value < 0.001 else f"p = {number(value, 3)}"
 
-
-def _seconds(record: Record) -> str:
-    if record.get("seconds") is None:
-        return NONE
-    return f"{number(record['seconds'], 1)} on {record.get('device', 'an unknown device')}"
-
-
-def _pair(name: str, *keys: str) -> Callable[[Record], str]:
-    def show(record: Record) -> str:
-        values = [number((record.get(name) or {}).get(key)) for key in keys]
-        return " / ".join(values) if set(values) != {NONE} else NONE
-
-    return show
-
-
-def _gap(record: Record) -> str:
-    elbo, log_p = record.get("elbo"), record["log_evidence"]
-    return number(None if elbo is None or log_p is None else log_p - elbo)
-
-
-ESTIMATES: dict[str, tuple[Callable[[Record], Any], str]] = {
-    "log p(x)": (
-        log_evidence,
-        "Nats per datum, the higher the better; a lower bound on average, which rises with the "
-        "particles. ± is the standard error over data: what as many other data would change.",
-    ),
-    "Monte Carlo error": (
-        lambda r: number(r.get("monte_carlo_error"), 3),
-        "Nats: what other draws would change. It should be far below the standard error.",
-    ),
-    "bits per dimension": (
-        lambda r: number(r.get("bits_per_dim"), 4),
-        "Minus log p(x) as a code length, the lower the better.",
-    ),
-    "ELBO": (
-        lambda r: number(r.get("elbo")),
-        "Nats per datum: the bound that training raises.",
-    ),
-    "log p(x) - ELBO": (
-        _gap,
-        "Nats per datum: what the approximate posterior costs.",
-    ),
-    "reconstruction": (
-        lambda r: number(r.get("reconstruction")),
-        "Nats per datum: how well x follows from its code. The ELBO is this less the KL.",
-    ),
-    "KL": (
-        lambda r: number(r.get("kl")),
-        "Nats per datum: what the code costs. Near zero, it is not used.",
-    ),
-    "effective sample size, median / least": (
-        _pair("ess", "median", "min"),
-        "Over data: how many of the particles count. Near 1, one draw carries all.",
-    ),
-    "k-hat, median / greatest": (
-        _pair("khat", "median", "max"),
-        "Over data: how heavy the tail of the weights is. Below 0.5 is good; "
-        "above 0.7, the estimate for this datum is not reliable.",
-    ),
-    "k-hat over 0.7": (
-        lambda r: percent((r.get("khat") or {}).get("share_over_0.7")),
-        "The share of data whose estimate is not reliable.",
-    ),
-    "estimator": (
-        lambda r: r.get("estimator", r.get("method", "–")),
-        "How log p(x) was estimated.",
-    ),
-    "seconds": (
-        _seconds,
-        "What the evaluation took.",
-    ),
-}
-r"""What estimates of log p(x) tell, and how to read it."""
 
 TOLD: dict[str, Callable[[Record], Terms]] = {
     "bdmc": _bdmc,

@@ -30,8 +30,9 @@ class Misfit:
     precision: Tensor
     r"""Estimates of the precision of each element for each datum, with shape ``(n, d)``. One alone
     is noise: a negative one, too."""
-    force: Tensor
-    r"""Estimates of the square of precision times mean, with shape ``(n, d)``."""
+    natural: Tensor
+    r"""Estimates of the square of the natural parameter, precision times mean, with shape
+    ``(n, d)``."""
     power: Tensor
     r"""The power :math:`\tau` of the weights that this was told from, with shape ``(n,)``."""
     left_out: tuple[str, ...] = ()
@@ -53,14 +54,14 @@ class Misfit:
         r"""The median of :attr:`widths`: over one, the guide is too narrow."""
         return float(self.widths.quantile(0.5))
 
-    def square(self, at: float = 0.5) -> float:
+    def squared_shift(self, at: float = 0.5) -> float:
         r"""The squared distance of both means, a mean over elements and the median over data, or
         another quantile of them. Noise may bring it under zero."""
         # An element by itself is noisy: none is far from the others.
         precision = self.widths.square().reciprocal()
         middle = precision.quantile(0.5)
         precision = precision.clamp(middle / 4, 4 * middle)
-        return float((self.force / precision.square()).mean(-1).quantile(at))
+        return float((self.natural / precision.square()).mean(-1).quantile(at))
 
     def summary(self) -> dict[str, Any]:
         r"""What is at fault, if anything.
@@ -73,10 +74,10 @@ class Misfit:
             ``"too wide"`` and ``"shifted"``, where one is off by much and by three standard errors.
         """
         width, width_error = self._jackknife(Misfit.width)
-        square, error = self._jackknife(Misfit.square)
+        square, error = self._jackknife(Misfit.squared_shift)
         shift = max(square, 0.0) ** 0.5
         # Far away, what is told is large and rough.
-        far = shift > FAR and self.square(0.25) > SHIFT**2
+        far = shift > FAR and self.squared_shift(0.25) > SHIFT**2
         shifted = far or (shift > SHIFT and square > 3 * error)
         off = abs(math.log(width)) > math.log(WIDTH) and abs(width - 1) > 3 * width_error
         faults = ["too narrow" if width > 1 else "too wide"] * (off and not far)
@@ -103,7 +104,7 @@ class Misfit:
         each = []
         for g in range(GROUPS):
             rest = groups != g
-            each.append(told(Misfit(self.precision[rest], self.force[rest], self.power[rest])))
+            each.append(told(Misfit(self.precision[rest], self.natural[rest], self.power[rest])))
 
         error = float(np.std(each)) * (GROUPS - 1) ** 0.5
         return told(self), error

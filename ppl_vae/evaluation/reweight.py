@@ -33,7 +33,7 @@ from .misfit import Misfit
 from .rows import Rows
 from .seeds import MISFIT, mix
 
-__all__ = ["guide_misfit", "moved"]
+__all__ = ["guide_misfit", "reweighted"]
 
 DRAWS, ROWS = 50, 10
 r"""The number of particles of a block, and of data."""
@@ -110,18 +110,20 @@ def guide_misfit(
             for i, start in enumerate(range(0, len(rows), ROWS)):
                 part = rows[start : start + ROWS]
                 torch.manual_seed(mix(seed, i, MISFIT))
-                blocks.append(moved(*_drawn(model, guide, part, real, particles // DRAWS, **how)))
+                blocks.append(
+                    reweighted(*_drawn(model, guide, part, real, particles // DRAWS, **how))
+                )
 
-    precision, force, power = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    precision, natural, power = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     known = power > 0
     if int(known.sum()) < FEWEST[1]:
         return None
 
     others = tuple(name for name in sites if name not in real)
-    return Misfit(precision[known], force[known], power[known], others, int((~known).sum()))
+    return Misfit(precision[known], natural[known], power[known], others, int((~known).sum()))
 
 
-def moved(z: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def reweighted(z: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r"""What draws of each datum, and their weights, tell of the posterior.
 
     Example:
@@ -129,8 +131,8 @@ def moved(z: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         >>> p = torch.distributions.Normal(0.5, 0.5)
         >>> q = torch.distributions.Normal(0.0, 1.0)
         >>> z = q.sample((1000, 30, 1))
-        >>> precision, force, power = moved(z, (p.log_prob(z) - q.log_prob(z)).sum(-1))
-        >>> round(float(precision.mean())), round(float(force.mean()))
+        >>> precision, natural, power = reweighted(z, (p.log_prob(z) - q.log_prob(z)).sum(-1))
+        >>> round(float(precision.mean())), round(float(natural.mean()))
         (4, 4)
 
     Arguments:
@@ -163,8 +165,8 @@ def moved(z: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (part.softmax(0)[..., None] * v).sum(0) - v.mean(0)
         for part, v in ((tau * log_w[i::2], u[i::2]) for i in (0, 1))
     )
-    force = first * second / (variance * tau[:, None]).square().clamp(min=1e-30)
-    return precision, force, tau.masked_fill(lost, 0.0)
+    natural = first * second / (variance * tau[:, None]).square().clamp(min=1e-30)
+    return precision, natural, tau.masked_fill(lost, 0.0)
 
 
 def _drawn(

@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from .layout import vectors
+
 __all__ = ["Observed", "Site", "Weights", "stack"]
 
 
@@ -59,8 +61,7 @@ class Site:
 
     def vectors(self) -> Tensor:
         r"""The draws as one vector for each datum, with shape ``(K, n, d)``."""
-        moved = self.value.movedim(self.data_axis, 1)
-        return moved.reshape(*moved.shape[:2], -1)
+        return vectors(self.value, self.data_axis)
 
     def kl(self) -> Tensor:
         r"""The divergence :math:`\mathrm{KL}(q \| p)`, with shape ``(K, n)``.

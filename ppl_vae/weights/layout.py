@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .checks import check_plates, check_scale
 
-__all__ = ["PARTICLES", "Layout"]
+__all__ = ["PARTICLES", "Layout", "vectors"]
 
 PARTICLES = "_particles"
 Node = Mapping[str, Any]
@@ -21,6 +21,17 @@ Node = Mapping[str, Any]
 def frames(node: Node) -> list[Any]:
     r"""The plates around a site, that of the particles apart."""
     return [f for f in node["cond_indep_stack"] if f.vectorized and f.name != PARTICLES]
+
+
+def vectors(t: Tensor, axis: int) -> Tensor:
+    r"""Draws as one vector for each datum, with shape ``(K, n, d)``.
+
+    Arguments:
+        t: The draws, the particles first.
+        axis: Which of their dimensions holds the data.
+    """
+    moved = t.movedim(axis, 1)
+    return moved.reshape(*moved.shape[:2], -1)
 
 
 @dataclass(frozen=True)

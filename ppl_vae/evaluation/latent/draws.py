@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ...weights import Program, Site, Weights, log_weights
+from ...weights.layout import vectors
 from ..rows import Rows
 from ..seeds import mix
 from .elements import element_kl, mean_of
 
-__all__ = ["ROWS", "Draws", "draw", "flat"]
+__all__ = ["ROWS", "Draws", "draw"]
 
 ROWS = 50
 r"""The number of data that are drawn for, or scored, together from one seed."""
@@ -43,7 +44,7 @@ class Draws:
 
     def codes(self, name: str) -> Tensor:
         r"""The draws of a site as vectors, with shape ``(S, n, d)``."""
-        return flat(self.values[name], self.axes[name])
+        return vectors(self.values[name], self.axes[name])
 
 
 def draw(model: Program, guide: Program, rows: Rows, draws: int, seed: int, **how: Any) -> Draws:
@@ -72,12 +73,6 @@ def draw(model: Program, guide: Program, rows: Rows, draws: int, seed: int, **ho
     return _joined(blocks)
 
 
-def flat(t: Tensor, axis: int) -> Tensor:
-    r"""A tensor with the shape of draws as vectors, with shape ``(S, n, d)``."""
-    moved = t.movedim(axis, 1)
-    return moved.reshape(*moved.shape[:2], -1)
-
-
 def _block(weights: Weights) -> Draws:
     sites = weights.sites
     axes = {name: site.data_axis for name, site in sites.items()}
@@ -87,7 +82,7 @@ def _block(weights: Weights) -> Draws:
     for name, site in sites.items():
         _check_unmasked(name, site)
         parts = [element_kl(run, analytic=ordered) for run in site.parts or (site,)]
-        whole = [flat(part, axes[name]) for part in parts if part is not None]
+        whole = [vectors(part, axes[name]) for part in parts if part is not None]
         elements[name] = (
             torch.cat(whole).cpu().double().mean(0) if len(whole) == len(parts) else None
         )
@@ -101,7 +96,7 @@ def _block(weights: Weights) -> Draws:
         kl={name: _kl(site, elements[name], ordered) for name, site in sites.items()},
         elements=elements,
         means={
-            name: torch.cat([flat(mean_of(run), axes[name]) for run in site.parts or (site,)])
+            name: torch.cat([vectors(mean_of(run), axes[name]) for run in site.parts or (site,)])
             for name, site in sites.items()
         },
     )

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ...weights import Program, distributions, log_joint
+from ...weights.layout import vectors
 from ..rows import Rows
 from ..seeds import mix
-from .draws import ROWS, Draws, flat
+from .draws import ROWS, Draws
 
 __all__ = ["prior_codes", "prior_is_given", "standardized"]
 
@@ -83,7 +84,7 @@ def prior_is_given(model: Program, rows: Rows, drawn: Draws, depth: int) -> bool
 
 def _vectors(t: Tensor, ndim: int, axis: int) -> Tensor:
     # The draws of a single particle have no dimension for it.
-    return flat(t.reshape(*[1] * (ndim - t.ndim), *t.shape), axis)[0].cpu().double()
+    return vectors(t.reshape(*[1] * (ndim - t.ndim), *t.shape), axis)[0].cpu().double()
 
 
 def _moments(law: Any, value: Tensor) -> tuple[Tensor, Tensor]:
