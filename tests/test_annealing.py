@@ -28,6 +28,8 @@ from ppl_vae.evaluation.annealing import (
 from ppl_vae.evaluation.annealing.chain import pilot
 from ppl_vae.evaluation.annealing.path import Path
 from ppl_vae.evaluation.annealing.schedule import schedule
+from ppl_vae.evaluation.annealing.sizes import StepSizes, relative
+from ppl_vae.evaluation.annealing.space import Spherical
 from ppl_vae.evaluation.annealing.transition import jump, move
 from ppl_vae.guides import Amortized, SemiAmortized
 from ppl_vae.models import VAE, Linear
@@ -195,11 +197,11 @@ def test_moves_keep_the_posterior(float64: None, leapfrog: int) -> None:
     path = Path(model, guide, x, "prior", 2**29)
     exact = model.posterior(x)
     with torch.no_grad(), pyro.validation_enabled(False):
-        u = {"z": exact.sample((4000,))}
+        point, sizes = path.at(x, {"z": exact.sample((4000,))}), {"z": torch.tensor([0.4, 0.8])}
         for _ in range(10):
-            u, _, _ = move(path, x, u, torch.tensor(1.0), torch.full((2,), 0.4), leapfrog)
+            point, _ = move(path, x, point, torch.tensor(1.0), sizes, leapfrog)
 
-    e = ((u["z"] - exact.mean) / exact.stddev).detach()
+    e = ((point.u["z"] - exact.mean) / exact.stddev).detach()
     assert (e.mean(0).abs() * 4000**0.5 < 4.5).all()
     assert ((e.square().mean(0) - 1).abs() * (4000 / 2) ** 0.5 < 4.5).all()
 
@@ -213,11 +215,12 @@ def test_jumps_keep_the_posterior(float64: None) -> None:
     log_p = model.likelihood(z).log_prob(x[0]) + model.prior().log_prob(z)
     with torch.no_grad():
         posterior = log_p.softmax(0)
-        u = {"z": z[posterior.multinomial(8000, replacement=True)].reshape(4000, 2, 3)}
+        exact = z[posterior.multinomial(8000, replacement=True)].reshape(4000, 2, 3)
+        point = path.at(x, {"z": exact})
         for share in (1.0, 0.5, 0.1) * 2:
-            u = jump(path, x, u, torch.tensor(1.0), share)
+            point = jump(path, x, point, torch.tensor(1.0), share)
 
-    kinds = (u["z"] * torch.tensor([4.0, 2.0, 1.0])).sum(-1).long().flatten()
+    kinds = (point.u["z"] * torch.tensor([4.0, 2.0, 1.0])).sum(-1).long().flatten()
     counts = kinds.bincount(minlength=8).double()
     assert stats.chisquare(counts.numpy(), (8000 * posterior).numpy()).pvalue > 1e-4
 
@@ -403,11 +406,65 @@ def test_pilot(float64: None) -> None:
     path = Path(model, guide, x, "prior", 2**29)
     betas = schedule(100, "sigmoid")
     with torch.no_grad():
-        sizes = pilot(path, x, 16, betas, 5)
-        assert sizes.shape == (101, 8)
-        u = {"z": model.posterior(x).sample((400,))}
-        _, _, accept = move(path, x, u, betas[-1], sizes[-1], 5)
+        sizes = pilot(path, x, betas, 5)
+        assert sizes(100)["z"].shape == (1, 8, 4)
+        point = path.at(x, {"z": model.posterior(x).sample((400,))})
+        _, accept = move(path, x, point, betas[-1], sizes(100), 5)
     assert ((accept.mean(0) - 0.7).abs() < 0.15).all()
+
+
+def test_widths_are_those_of_the_posterior(float64: None) -> None:
+    r"""Elements whose posteriors are narrow move in small steps, in proportion.
+
+    A width is a mean over 50 data and 8 chains: its logarithm is off by 0.04, its average over
+    the last steps of the pilot by less, and what chains lag behind comes on top.
+    """
+    torch.manual_seed(1)
+    model = Linear(features=20, latent=4, scale=0.5)
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(20, 4) * torch.tensor([3.0, 1.0, 0.3, 0.0]))
+    x = model(n=50).detach()
+    path = Path(model, Amortized(model.posterior), x, "prior", 2**29)
+    with torch.no_grad(), pyro.validation_enabled(False):
+        sizes = pilot(path, x, schedule(400, "sigmoid"), 5)(400)["z"]
+        exact = model.posterior(x).stddev[0].log()
+
+    # Of one datum: the product of its own size and of the widths that all share.
+    found = sizes[0, 0].log()
+    assert torch.allclose(found - found.mean(), exact - exact.mean(), atol=0.25)
+    assert exact.max() - exact.min() > 2
+
+
+def test_sizes_between_the_steps_of_a_pilot(float64: None) -> None:
+    r"""Log-linear, by datum and element; on spheres no element differs."""
+    log_size = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    log_width = torch.tensor([[[[0.0, 0.5, -0.5]]], [[[1.0, 0.5, -1.5]]]])
+    sizes = StepSizes(torch.tensor([0, 4]), log_size, {"z": log_width}, {"z": Spherical(1)})
+    expected = torch.tensor([[[0.75, 1.0, -0.25], [1.75, 2.0, 0.75]]])
+    assert torch.allclose(sizes(1)["z"].log(), expected)
+    assert torch.allclose(sizes(4)["z"].log()[0, 0], torch.tensor([3.0, 2.5, 0.5]))
+    u = torch.nn.functional.normalize(torch.randn(8, 2, 3), dim=-1)
+    assert (relative({"z": u}, {"z": Spherical(1)})["z"] == 0).all()
+
+
+@pytest.mark.parametrize("start", ["prior", "guide"])
+@pytest.mark.parametrize("make", [linear, coins])
+def test_terms_travel_with_the_chains(float64: None, make: Any, start: Any) -> None:
+    r"""What chains carry along is what the programs tell where the chains are."""
+    model, guide, x = make(2)
+    path = Path(model, guide, x, start, 2**29)
+    beta = torch.tensor(0.6)
+    with torch.no_grad(), pyro.validation_enabled(False):
+        point = path.at(x, path.draw(x, 20))
+        for share in (1.0, 0.5):
+            point, _ = move(path, x, point, beta, {"z": torch.tensor(0.7)}, 2)
+            point = jump(path, x, point, beta, share)
+        fresh = path.at(x, point.u)
+
+    assert torch.equal(point.slope, fresh.slope)
+    assert torch.equal(point.log_density(beta), fresh.log_density(beta))
+    for name, force in fresh.force(beta).items():
+        assert torch.allclose(point.force(beta)[name], force)
 
 
 # What programs bring with them

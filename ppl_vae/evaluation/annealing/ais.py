@@ -21,9 +21,9 @@ def annealed_evidence(
     guide: Program | None,
     batch: Mapping[str, Tensor] | Tensor,
     *,
-    steps: int = 500,
+    steps: int = 1000,
     chains: int = 16,
-    leapfrog: int = 10,
+    leapfrog: int = 2,
     start: Start = "prior",
     spacing: Spacing = "sigmoid",
     seed: int = 0,
@@ -37,7 +37,8 @@ def annealed_evidence(
     Chains go from the prior, or the guide, to the posterior, by Hamiltonian Monte Carlo: in
     coordinates without bounds, along great circles on spheres, and by Metropolis steps proposed
     from the start at discrete sites. Step sizes are adapted for each datum and power in a pilot
-    run, and then frozen. From the prior, the estimate owes nothing to the guide.
+    run, in proportion to how wide chains spread in each element, and then frozen. From the prior,
+    the estimate owes nothing to the guide.
 
     .. math:: \log \hat{p}(x) = \log \frac{1}{C} \sum_{c=1}^C w_c
 

@@ -18,21 +18,22 @@ from ..seeds import mix
 from .annealed import weighted
 from .chain import Watcher, forward, pilot
 from .from_prior import FromPrior
-from .path import Path, Point
+from .path import Path
+from .point import Point
 from .schedule import schedule
 from .settings import Settings
+from .sizes import StepSizes
 
-__all__ = ["Annealer"]
+__all__ = ["Annealer", "Kept", "Told"]
 
 BLOCK = 50
 r"""The number of data whose chains are run together, from one seed."""
 
-PILOTS = 8
-r"""The number of chains of a pilot run, at most."""
-
-Block = Callable[[slice, Any, Tensor], dict[str, Tensor]]
 Kept = MutableMapping[int, dict[str, Tensor]]
 r"""Finished blocks by number."""
+
+Block = Callable[[slice, Any, StepSizes, "Told"], dict[str, Tensor]]
+r"""From which of the data they are, the data, their step sizes and what tells of progress."""
 
 
 class Annealer:
@@ -68,7 +69,6 @@ class Annealer:
         home = home_of(model, guide)
         self.programs, self.rows, self.settings = (model, guide), Rows(batch, home), settings
         self.compile, self.staged = compile, False
-        self.told = Told(0, None)
 
         if len(self.rows) == 0:
             raise ValueError("There are no data to evaluate; the batch is empty.")
@@ -89,8 +89,7 @@ class Annealer:
         r"""Runs a function over all blocks of data.
 
         Arguments:
-            block: The function, of which data they are, the data, and their step sizes; the
-                tensors it returns have the data last.
+            block: The function; the tensors it returns have the data last.
             kept: Finished blocks by number.
             progress: Called with numbers of data that are done, those of steps taken included.
         """
@@ -101,11 +100,11 @@ class Annealer:
         with _running(*self.programs):
             for i, start in enumerate(blocks):
                 part = slice(start, min(start + BLOCK, len(self.rows)))
-                self.told = Told(part.stop - part.start, progress)
+                told = Told(part.stop - part.start, progress)
                 if i not in kept:
-                    kept[i] = self._block(block, i, part, len(blocks))
+                    kept[i] = self._block(block, i, part, told, len(blocks))
                 parts.append(kept[i])
-                self.told(1.0)
+                told(1.0)
 
         return {name: torch.cat([part[name] for part in parts], -1) for name in parts[0]}
 
@@ -113,9 +112,11 @@ class Annealer:
         self,
         part: slice,
         rows: Any,
-        sizes: Tensor,
-        watch: Watcher | None = None,
+        sizes: StepSizes,
+        told: Told,
+        *,
         share: float = 1.0,
+        watch: Watcher | None = None,
     ) -> dict[str, Tensor]:
         r"""The fields of :class:`Annealed` for a block.
 
@@ -123,14 +124,15 @@ class Annealer:
             part: Which of the data they are.
             rows: The data.
             sizes: The step sizes.
-            watch: Called at each power.
+            told: What tells of progress.
             share: The share of the block's work that this is.
+            watch: Called at each power.
         """
         start = self.path.draw(rows, self.settings.chains)
         leapfrog, steps = self.settings.leapfrog, self.settings.steps
 
         def step(t: int, log_w: Tensor, point: Point) -> None:
-            self.told(share * (t - 1) / steps)
+            told(share * (t - 1) / steps)
             if watch is not None:
                 watch(t, log_w, point)
 
@@ -140,7 +142,9 @@ class Annealer:
             "acceptance": accept if self.path.moving else torch.full_like(accept, torch.nan),
         }
 
-    def _block(self, block: Block, i: int, part: slice, blocks: int) -> dict[str, Tensor]:
+    def _block(
+        self, block: Block, i: int, part: slice, told: Told, blocks: int
+    ) -> dict[str, Tensor]:
         model, guide = self.programs
         rows = self.rows[part]
         with pyro.validation_enabled(True):
@@ -153,10 +157,9 @@ class Annealer:
                 self.staged = True
 
             self.seed(i, 0)
-            chains = min(self.settings.chains, PILOTS)
-            sizes = pilot(self.path, rows, chains, self.betas, self.settings.leapfrog)
+            sizes = pilot(self.path, rows, self.betas, self.settings.leapfrog)
             self.seed(i, 1)
-            return {k: t.cpu() for k, t in block(part, rows, sizes).items()}
+            return {k: t.cpu() for k, t in block(part, rows, sizes, told).items()}
 
     def seed(self, block: int, part: int) -> None:
         r"""Sets the seed of a part of a block, so that no part depends on what came before."""

@@ -15,12 +15,13 @@ from ...weights.traces import batch_size
 from ..evidence import log_evidence
 from ..imitation import in_place, repeated
 from ..seeds import SIMULATION, mix
-from .annealer import Annealer, Kept
+from .annealer import Annealer, Kept, Told
 from .chain import backward
 from .path import Start
 from .sandwich import Sandwich
 from .schedule import Spacing
 from .settings import Settings
+from .sizes import StepSizes
 
 __all__ = ["sandwich"]
 
@@ -32,9 +33,9 @@ def sandwich(
     n: int = 100,
     *,
     particles: int = 5000,
-    steps: int = 500,
+    steps: int = 1000,
     chains: int = 16,
-    leapfrog: int = 10,
+    leapfrog: int = 2,
     start: Start = "prior",
     spacing: Spacing = "sigmoid",
     seed: int = 0,
@@ -98,8 +99,8 @@ def sandwich(
     simulated, latent = _simulated(model, guide, batch, n, seed)
     annealer = Annealer(model, guide, simulated, settings, memory, compile)
 
-    def both(part: slice, rows: Any, sizes: Tensor) -> dict[str, Tensor]:
-        below = annealer.lower(part, rows, sizes, share=0.5)
+    def both(part: slice, rows: Any, sizes: StepSizes, told: Told) -> dict[str, Tensor]:
+        below = annealer.lower(part, rows, sizes, told, share=0.5)
         path = annealer.path
         exact = path.coordinates(path.repeated(latent, part, chains))
         log_w = backward(path, rows, exact, annealer.betas, sizes, leapfrog)

@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .path import Path, Point
+from .path import Path
+from .point import Point
+from .sizes import StepSizes, relative, sized
 from .transition import SHARES, jump, move
 
 __all__ = ["backward", "forward", "pilot"]
@@ -35,7 +37,7 @@ def forward(
     batch: Any,
     u: dict[str, Tensor],
     betas: Tensor,
-    sizes: Tensor,
+    sizes: StepSizes,
     leapfrog: int,
     watch: Watcher | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -46,7 +48,7 @@ def forward(
         batch: The data.
         u: Coordinates drawn from the start.
         betas: The powers, with shape ``(T + 1,)``.
-        sizes: The step sizes, with shape ``(T + 1, n)``.
+        sizes: The step sizes.
         leapfrog: The number of leapfrog steps of a move.
         watch: Called at each power.
 
@@ -54,15 +56,15 @@ def forward(
         The log weights, with shape ``(K, n)``, and the share of moves that were accepted, with
         shape ``(n,)``.
     """
-    T = len(betas) - 1
+    T, point = len(betas) - 1, path.at(batch, u)
     log_w, accepted = torch.zeros(()), torch.zeros(())
 
     for t in range(1, T + 1):
-        moved, point, accept = move(path, batch, u, betas[t], sizes[t], leapfrog)
         log_w = log_w + (betas[t] - betas[t - 1]) * point.slope
         if watch is not None:
             watch(t, log_w, point)
-        u = jump(path, batch, moved, betas[t], SHARES[t % len(SHARES)])
+        point, accept = move(path, batch, point, betas[t], sizes(t), leapfrog)
+        point = jump(path, batch, point, betas[t], SHARES[t % len(SHARES)])
         accepted = accepted + accept.mean(0).cpu() / T
 
     return log_w, accepted
@@ -73,69 +75,63 @@ def backward(
     batch: Any,
     u: dict[str, Tensor],
     betas: Tensor,
-    sizes: Tensor,
+    sizes: StepSizes,
     leapfrog: int,
 ) -> Tensor:
     r"""Runs chains from draws of the posterior to the start; see :func:`forward`."""
-    log_w, T = torch.zeros(()), len(betas) - 1
+    T, point = len(betas) - 1, path.at(batch, u)
+    log_w = torch.zeros(())
 
     for t in range(T, 0, -1):
         if t < T:
             # What came last on the way forward comes first on the way back.
-            u = jump(path, batch, u, betas[t], SHARES[t % len(SHARES)], backward=True)
-            u, _, _ = move(path, batch, u, betas[t], sizes[t], leapfrog)
-        point = path.at(batch, u, betas[t])
+            point = jump(path, batch, point, betas[t], SHARES[t % len(SHARES)], backward=True)
+            point, _ = move(path, batch, point, betas[t], sizes(t), leapfrog)
         log_w = log_w + (betas[t] - betas[t - 1]) * point.slope
 
     return log_w
 
 
-def pilot(path: Path, batch: Any, chains: int, betas: Tensor, leapfrog: int) -> Tensor:
+def pilot(path: Path, batch: Any, betas: Tensor, leapfrog: int) -> StepSizes:
     r"""Adapts step sizes for each datum on a quicker way along the path.
 
-    .. math:: \log \epsilon \leftarrow \log \epsilon + \gamma \, (\bar{a} - 0.7)
+    .. math:: \log s_i \leftarrow \log s_i + \gamma \, (\bar{a}_i - 0.7)
 
-    where :math:`\bar{a}` is the share of moves of a datum that are accepted. Nothing that is drawn
-    here is used again, so that the step sizes are constants of the chains that follow.
+    where :math:`\bar{a}_i` is the share of moves of a datum that are accepted; widths follow those
+    of the chains. Nothing that is drawn here is used again, so that the step sizes are constants of
+    the chains that follow.
 
     Arguments:
         path: The path.
         batch: The data.
-        chains: The number of chains.
         betas: The powers, with shape ``(T + 1,)``.
         leapfrog: The number of leapfrog steps of a move.
-
-    Returns:
-        Step sizes for all powers, with shape ``(T + 1, n)``.
     """
-    steps = max((len(betas) - 1) // 10, min(len(betas) - 1, 20))
-    at = torch.linspace(0, len(betas) - 1, steps + 1).long()
-    u = path.draw(batch, chains)
-    name = next(iter(path.spaces))
-    n = u[name].shape[path.spaces[name].axis]
-    log_size = torch.full((n,), -1.0, dtype=torch.float64)
+    T, moving = len(betas) - 1, path.moving
+    at = torch.linspace(0, T, max(T // 10, min(T, 20)) + 1).long()
+    point = path.at(batch, path.draw(batch, PILOTS))
+    log_size = torch.full(point.joint.shape[1:], -1.0, dtype=torch.float64)
+    widths = relative({k: point.u[k] for k in moving}, path.spaces)
     known = []
 
     for t in at.tolist():
         # The first has to find the size, the others follow it.
         for i in range(WARM if t == 0 else FOLLOW):
-            u, _, accept = move(path, batch, u, betas[t], log_size.exp(), leapfrog)
+            here = {k: sized(log_size, w, path.spaces[k]) for k, w in widths.items()}
+            point, accept = move(path, batch, point, betas[t], here, leapfrog)
             rate = 1.0 / (1 + 0.2 * i) if t == 0 else 0.3
             log_size = log_size + rate * (accept.mean(0).cpu().double() - AIM)
-        u = jump(path, batch, u, betas[t], SHARES[t % len(SHARES)])
-        known.append(log_size)
+        known.append((log_size, widths))
+        point = jump(path, batch, point, betas[t], SHARES[t % len(SHARES)])
+        now = relative({k: point.u[k] for k in moving}, path.spaces)
+        widths = {k: (w + now[k]) / 2 for k, w in widths.items()}
 
-    return _between(torch.stack(known), at, len(betas)).exp()
+    stacked = {k: torch.stack([w[k] for _, w in known]) for k in moving}
+    return StepSizes(at, torch.stack([size for size, _ in known]), stacked, path.spaces)
 
+
+PILOTS = 8
+r"""The number of chains of a pilot run."""
 
 WARM, FOLLOW = 10, 2
 r"""The number of moves that adapt the first step size, and each of the others."""
-
-
-def _between(known: Tensor, at: Tensor, size: int) -> Tensor:
-    # Linear between the steps that are known.
-    t = torch.arange(size)
-    right = torch.searchsorted(at, t).clamp(1, len(at) - 1)
-    left = right - 1
-    share = ((t - at[left]) / (at[right] - at[left]).clamp(min=1)).to(known)[:, None]
-    return (1 - share) * known[left] + share * known[right]

@@ -9,7 +9,7 @@ integral of :math:`f_0` is one, that of :math:`f_1` is :math:`p(x)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -27,42 +27,15 @@ from ...weights import (
     sites_left_out,
 )
 from ..memory import bytes_per_row
+from .point import Point
 from .space import Jumping, Space, space_of
 
-__all__ = ["Path", "Point", "Start"]
+__all__ = ["Path", "Start"]
 
 Start = Literal["prior", "guide"]
 r"""What annealing starts from."""
 
 Coordinates = Mapping[str, Tensor]
-
-
-class Point(NamedTuple):
-    r"""The terms of the path at some coordinates."""
-
-    start: Tensor
-    r""":math:`\log \pi_0(z)`, with shape ``(K, n)``."""
-    joint: Tensor
-    r""":math:`\log p(x, z)`, with shape ``(K, n)``."""
-    likelihood: Tensor
-    r""":math:`\log p(x \mid z)`, with shape ``(K, n)``."""
-    log_volume: Tensor
-    r"""The log volume of the coordinates, with shape ``(K, n)``."""
-    force: dict[str, Tensor]
-    r"""The gradient of the log density in the coordinates, by site that moves."""
-
-    def log_density(self, beta: Tensor) -> Tensor:
-        r"""The log density of the coordinates at a power, with shape ``(K, n)``."""
-        beta = beta.to(self.joint)
-        return (1 - beta) * self.start + beta * self.joint + self.log_volume
-
-    @property
-    def slope(self) -> Tensor:
-        r"""The derivative of the log density in the power, with shape ``(K, n)``, on the CPU.
-
-        Weights are sums of many of them, and want double precision, which not every device has.
-        """
-        return self.joint.cpu().double() - self.start.cpu().double()
 
 
 class Path:
@@ -158,24 +131,25 @@ class Path:
 
         return found
 
-    def at(self, batch: Any, u: Coordinates, beta: Tensor) -> Point:
-        r"""The terms at coordinates, and the force there at a power."""
-        beta = beta.to(self.device, self.dtype)
+    def at(self, batch: Any, u: Coordinates) -> Point:
+        r"""The terms at coordinates."""
         particles = len(next(iter(u.values())))
         n = next(iter(u.values())).shape[self.spaces[next(iter(u))].axis]
         size = min(max(self.budget // n, 1), particles)
         parts = [
-            self._terms(batch, {k: t[i : i + size] for k, t in u.items()}, beta)
+            self._terms(batch, {k: t[i : i + size] for k, t in u.items()})
             for i in range(0, particles, size)
         ]
-        if len(parts) == 1:
-            return Point(*parts[0])
-
-        force = {k: torch.cat([part[-1][k] for part in parts]) for k in self.moving}
-        start, joint, likelihood, log_volume = (
-            torch.cat([part[i] for part in parts]) for i in range(4)
+        start, joint, likelihood, log_volume, pull, push = zip(*parts, strict=True)
+        return Point(
+            u=dict(u),
+            start=torch.cat(start),
+            joint=torch.cat(joint),
+            likelihood=torch.cat(likelihood),
+            log_volume=torch.cat(log_volume),
+            pull={k: torch.cat([part[k] for part in pull]) for k in self.moving},
+            push={k: torch.cat([part[k] for part in push]) for k in self.moving},
         )
-        return Point(start, joint, likelihood, log_volume, force)
 
     def redraw(self, batch: Any, u: Coordinates, site: str, share: float) -> Any:
         r"""Draws a site that jumps anew from the start, given all others."""
@@ -198,7 +172,7 @@ class Path:
 
         if compile == "auto":
             u = {k: t.detach() for k, t in self.draw(batch, particles).items()}
-            entry = staged.entry(batch, u, torch.ones((), dtype=self.dtype, device=self.device))
+            entry = staged.entry(batch, u)
             graph = None if entry is None else entry.graph
             if graph is not None and (best := choose([graph], calls, graph.device)) != "fx":
                 self._terms = self._staged(best)
@@ -206,7 +180,7 @@ class Path:
     def _staged(self, backend: str) -> Staged:
         return Staged(self._gradient, (self.model, self.guide), backend=backend)
 
-    def _gradient(self, batch: Any, u: Coordinates, beta: Tensor) -> tuple[Any, ...]:
+    def _gradient(self, batch: Any, u: Coordinates) -> tuple[Any, ...]:
         with torch.enable_grad():
             leaves = {k: u[k].detach().requires_grad_() for k in self.moving}
             values, log_volume = dict(u), torch.zeros(())
@@ -216,17 +190,32 @@ class Path:
                 log_volume = log_volume + volume
 
             likelihood, prior = log_joint(self.model, batch, values, depth=self.depth)
-            joint = likelihood + prior
-            start = prior
+            start, ahead = prior, likelihood
             if self.start == "guide":
                 start = score_guide(self.guide, batch, values, depth=self.depth)
+                ahead = likelihood + prior - start
 
             log_volume = torch.zeros_like(prior) + log_volume
-            total = ((1 - beta) * start + beta * joint + log_volume).sum()
-            force = torch.autograd.grad(total, [*leaves.values()]) if leaves else ()
+            pull = _gradients(start + log_volume, leaves)
+            push = _gradients(ahead, leaves)
 
-        terms = tuple(t.detach() for t in (start, joint, likelihood, log_volume))
-        return (*terms, dict(zip(leaves, force, strict=True)))
+        terms = (start, likelihood + prior, likelihood, log_volume)
+        return (*(t.detach() for t in terms), pull, push)
+
+
+def _gradients(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Both sums share the way from the coordinates to the values. A likelihood may not depend on a
+    # site, nor a start on any.
+    if not leaves or not total.requires_grad:
+        return {k: torch.zeros_like(t) for k, t in leaves.items()}
+
+    found = torch.autograd.grad(
+        total.sum(), [*leaves.values()], retain_graph=True, allow_unused=True
+    )
+    return {
+        k: torch.zeros_like(t) if g is None else g
+        for (k, t), g in zip(leaves.items(), found, strict=True)
+    }
 
 
 FEW = 200

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from ...weights import Program
-from .annealer import Annealer, Kept
+from .annealer import Annealer, Kept, Told
 from .chain import Watcher
-from .path import Point
+from .point import Point
 from .schedule import Spacing, schedule
 from .settings import Settings
+from .sizes import StepSizes
 
 __all__ = ["RateDistortion", "rate_distortion"]
 
@@ -62,9 +63,9 @@ def rate_distortion(
     guide: Program | None,
     batch: Mapping[str, Tensor] | Tensor,
     *,
-    steps: int = 500,
+    steps: int = 1000,
     chains: int = 16,
-    leapfrog: int = 10,
+    leapfrog: int = 2,
     spacing: Spacing = "sigmoid",
     seed: int = 0,
     memory: int = 2**29,
@@ -119,22 +120,23 @@ def rate_distortion(
     at = torch.linspace(0, steps, min(POINTS, steps) + 1).long()[1:]
     betas = schedule(steps, spacing)[at]
 
-    def curve(part: slice, rows: Any, sizes: Tensor) -> dict[str, Tensor]:
-        told: list[tuple[Tensor, Tensor]] = []
-        annealer.lower(part, rows, sizes, _watcher(set(at.tolist()), annealer.betas, told))
-        rate, distortion = zip(*told, strict=True)
+    def curve(part: slice, rows: Any, sizes: StepSizes, told: Told) -> dict[str, Tensor]:
+        seen: list[tuple[Tensor, Tensor]] = []
+        watch = _watcher(set(at.tolist()), annealer.betas, seen)
+        annealer.lower(part, rows, sizes, told, watch=watch)
+        rate, distortion = zip(*seen, strict=True)
         return {"rate": torch.stack(rate), "distortion": torch.stack(distortion)}
 
     return RateDistortion(**annealer.run(curve, kept, progress), betas=betas, settings=settings)
 
 
-def _watcher(at: set[int], betas: Tensor, told: list[tuple[Tensor, Tensor]]) -> Watcher:
+def _watcher(at: set[int], betas: Tensor, seen: list[tuple[Tensor, Tensor]]) -> Watcher:
     def watch(t: int, log_w: Tensor, point: Point) -> None:
         if t in at:
             share, likelihood = log_w.softmax(0), point.likelihood.cpu().double()
             # A chain without weight may be where the likelihood is zero.
             d = -torch.where(share > 0, share * likelihood, 0.0).sum(0)
             log_z = log_w.logsumexp(0) - math.log(len(log_w))
-            told.append((-betas[t] * d - log_z, d))
+            seen.append((-betas[t] * d - log_z, d))
 
     return watch

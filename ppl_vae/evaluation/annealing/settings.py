@@ -26,9 +26,9 @@ class Settings:
         ValueError: If a number is not positive, or there is no such start or schedule.
     """
 
-    steps: int = 500
+    steps: int = 1000
     chains: int = 16
-    leapfrog: int = 10
+    leapfrog: int = 2
     start: Start = "prior"
     spacing: Spacing = "sigmoid"
     seed: int = 0
@@ -42,4 +42,4 @@ class Settings:
     @property
     def gradients(self) -> int:
         r"""The number of gradients of one chain."""
-        return self.steps * (self.leapfrog + 1)
+        return self.steps * self.leapfrog + 1

@@ -1,7 +1,8 @@
 r"""Spaces in which latent variables move.
 
 A variable moves without bounds where its support has a bijection to the real numbers, along great
-circles on a sphere, and by jumps where it is discrete. Momenta have unit mass in all of them.
+circles on a sphere, and by jumps where it is discrete. Momenta have unit mass in all of them;
+elements differ in the size of their steps.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Space(ABC):
 
     To write a new one, subclass it, tell in :meth:`value` and :meth:`coordinates` how its points
     are stored, and let :meth:`momentum`, :meth:`kick` and :meth:`drift` keep volume and be
-    undone by their own repetition with the momentum turned round; :func:`space_of` has to pick it.
+    undone by their own repetition with the momentum turned round, for times that differ between
+    elements as :meth:`width` does; :func:`space_of` has to pick it.
     """
 
     axis: int
@@ -61,6 +63,10 @@ class Space(ABC):
         r"""The momentum after a force."""
 
     @abstractmethod
+    def width(self, u: Tensor) -> Tensor:
+        r"""How wide chains of one datum spread, a mean over data, with shape ``(1, ...)``."""
+
+    @abstractmethod
     def drift(self, u: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         r"""Coordinates and momentum after a free motion."""
 
@@ -83,6 +89,10 @@ class Flat(Space):
 
     def kick(self, u: Tensor, v: Tensor, force: Tensor) -> Tensor:
         return v + force
+
+    def width(self, u: Tensor) -> Tensor:
+        variance = u.var(0, keepdim=True).mean(self.axis, keepdim=True)
+        return variance.clamp(min=torch.finfo(u.dtype).tiny).sqrt()
 
     def drift(self, u: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         return u + time * v, v
@@ -109,6 +119,10 @@ class Spherical(Space):
     def kick(self, u: Tensor, v: Tensor, force: Tensor) -> Tensor:
         return v + _tangent(u, force)
 
+    def width(self, u: Tensor) -> Tensor:
+        # Great circles have no direction that is another's than all others.
+        return torch.ones_like(u[:1].narrow(self.axis, 0, 1))
+
     def drift(self, u: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         speed = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
         speed = speed.clamp(min=torch.finfo(v.dtype).tiny)
@@ -128,7 +142,7 @@ class Jumping(Space):
     def value(self, u: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError("Discrete values do not move.")
 
-    coordinates = momentum = kick = drift = value  # type: ignore[assignment]
+    coordinates = momentum = kick = width = drift = value  # type: ignore[assignment]
 
 
 def space_of(name: str, site: Site, axis: int) -> Space:

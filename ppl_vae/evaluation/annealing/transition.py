@@ -2,12 +2,14 @@ r"""Transitions that leave a density of the path as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .path import Path, Point
+from .path import Path
+from .point import Point
 
 __all__ = ["SHARES", "jump", "move"]
 
@@ -19,8 +21,8 @@ r"""How far a step is from its size, at most, as a share of it: steps of one siz
 
 
 def move(
-    path: Path, batch: Any, u: dict[str, Tensor], beta: Tensor, size: Tensor, leapfrog: int
-) -> tuple[dict[str, Tensor], Point, Tensor]:
+    path: Path, batch: Any, old: Point, beta: Tensor, sizes: Mapping[str, Tensor], leapfrog: int
+) -> tuple[Point, Tensor]:
     r"""A transition of Hamiltonian Monte Carlo, of all sites that move at once.
 
     It is reversible, for any step sizes that do not depend on where the chain is.
@@ -32,73 +34,61 @@ def move(
     Arguments:
         path: The path.
         batch: The data.
-        u: The coordinates.
+        old: Where the chains are.
         beta: The power.
-        size: The step size for each datum, with shape ``(n,)``.
+        sizes: The step sizes by site that moves, which broadcast to its coordinates.
         leapfrog: The number of leapfrog steps.
 
     Returns:
-        The coordinates and the point before, for its terms, and the probability with which each
-        chain moved, with shape ``(K, n)``.
+        Where the chains are afterwards, and the probability with which each moved, with shape
+        ``(K, n)``.
     """
-    old = path.at(batch, u, beta)
     if not path.moving:
-        return u, old, torch.ones_like(old.joint)
+        return old, torch.ones_like(old.joint)
 
     K, n = old.joint.shape
-    like = next(iter(u[k] for k in path.moving))
+    like = old.u[path.moving[0]]
     jitter = 1 + JITTER * (2 * torch.rand(K, n, dtype=like.dtype, device=like.device) - 1)
-    eps = {k: path.spaces[k].spread(size.to(like) * jitter, u[k]) for k in path.moving}
-    v = {k: path.spaces[k].momentum(u[k]) for k in path.moving}
-    new, energy, point = dict(u), _kinetic(path, v), old
+    eps = {k: sizes[k] * path.spaces[k].spread(jitter, old.u[k]) for k in path.moving}
+    v = {k: path.spaces[k].momentum(old.u[k]) for k in path.moving}
+    u, energy, point, force = dict(old.u), _kinetic(path, v), old, old.force(beta)
 
     for _ in range(leapfrog):
         for k in path.moving:
-            half = path.spaces[k].kick(new[k], v[k], eps[k] / 2 * point.force[k])
-            new[k], v[k] = path.spaces[k].drift(new[k], half, eps[k])
-        point = path.at(batch, new, beta)
+            half = path.spaces[k].kick(u[k], v[k], eps[k] / 2 * force[k])
+            u[k], v[k] = path.spaces[k].drift(u[k], half, eps[k])
+        point = path.at(batch, u)
+        force = point.force(beta)
         for k in path.moving:
-            v[k] = path.spaces[k].kick(new[k], v[k], eps[k] / 2 * point.force[k])
+            v[k] = path.spaces[k].kick(u[k], v[k], eps[k] / 2 * force[k])
 
     log_ratio = point.log_density(beta) - _kinetic(path, v) - old.log_density(beta) + energy
     accept = log_ratio.nan_to_num(nan=-torch.inf).clamp(max=0).exp()
-    taken = torch.rand_like(accept) < accept
-    where = {k: path.spaces[k].spread(taken, u[k]) for k in path.moving}
-    return {**u, **{k: torch.where(w, new[k], u[k]) for k, w in where.items()}}, old, accept
+    return old.taken(accept, point, path.spaces), accept
 
 
 def jump(
-    path: Path,
-    batch: Any,
-    u: dict[str, Tensor],
-    beta: Tensor,
-    share: float,
-    *,
-    backward: bool = False,
-) -> dict[str, Tensor]:
+    path: Path, batch: Any, point: Point, beta: Tensor, share: float, *, backward: bool = False
+) -> Point:
     r"""Metropolis steps of the discrete sites, one after the other, proposed from the start.
 
     Arguments:
         path: The path.
         batch: The data.
-        u: The coordinates.
+        point: Where the chains are.
         beta: The power.
         share: The share of the elements that are drawn anew, where they are independent.
         backward: Whether sites are taken in the opposite order.
     """
     for site in reversed(path.jumping) if backward else path.jumping:
-        old = path.at(batch, u, beta)
-        proposal = path.redraw(batch, u, site, share)
-        moved = {**u, site: proposal.value}
-        new = path.at(batch, moved, beta)
-        log_ratio = new.log_density(beta) - old.log_density(beta)
+        proposal = path.redraw(batch, point.u, site, share)
+        new = path.at(batch, {**point.u, site: proposal.value})
+        log_ratio = new.log_density(beta) - point.log_density(beta)
         log_ratio = log_ratio + proposal.log_old - proposal.log_new
         accept = log_ratio.nan_to_num(nan=-torch.inf).clamp(max=0).exp()
-        taken = torch.rand_like(accept) < accept
-        where = path.spaces[site].spread(taken, u[site])
-        u = {**u, site: torch.where(where, proposal.value, u[site])}
+        point = point.taken(accept, new, path.spaces)
 
-    return u
+    return point
 
 
 def _kinetic(path: Path, v: dict[str, Tensor]) -> Any:

@@ -17,9 +17,9 @@ __all__ = ["ais"]
 
 def ais(
     task: Task,
-    steps: int = 500,
+    steps: int = 1000,
     chains: int = 16,
-    leapfrog: int = 10,
+    leapfrog: int = 2,
     start: Start = "prior",
     spacing: Spacing = "sigmoid",
 ) -> dict[str, Any]:

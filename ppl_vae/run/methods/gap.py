@@ -12,7 +12,7 @@ __all__ = ["gap"]
 
 
 def gap(
-    task: Task, particles: int = 1000, refine: int = 200, steps: int = 500, chains: int = 16
+    task: Task, particles: int = 1000, refine: int = 200, steps: int = 1000, chains: int = 16
 ) -> dict[str, Any]:
     r"""Splits log p(x) - ELBO into what the encoder and what the posterior's family cost.
 

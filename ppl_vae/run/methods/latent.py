@@ -18,7 +18,7 @@ CURVE = 100
 r"""The number of data that the curve of rate and distortion is of, at most."""
 
 
-def latent(task: Task, draws: int = 4, steps: int = 200, chains: int = 16) -> dict[str, Any]:
+def latent(task: Task, draws: int = 4, steps: int = 500, chains: int = 16) -> dict[str, Any]:
     r"""Tells which latent dimensions are used, what they hold, and if codes follow the prior.
 
     Arguments:
