@@ -91,8 +91,6 @@ def complain(error: BaseException) -> None:
         text = f"An argument is missing: {needed.group(1)}; see --help."
     if loose := re.match(r"unrecognized arguments: (.*)", text, re.IGNORECASE):
         text = f"There is no place for {loose.group(1)!r}; see --help."
-    if key := re.match(r'Parser key "(\w+)":\s*(.*)', text, re.DOTALL):
-        text = f"Option --{key.group(1)}: {key.group(2)}".replace("typing.", "")
 
     sentences = " ".join([text, *getattr(error, "__notes__", [])])
     print(f"ppl-vae: {' '.join(sentences.split())}", file=sys.stderr)

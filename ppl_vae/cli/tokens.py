@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
+from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from ..catalogue import nearest
+from ..options.refusal import sentence
 
 
 def run_function(
@@ -46,7 +47,15 @@ def run_function(
                 f"ppl-vae {name} --help."
             )
 
-    function(**parser.parse_args(tokens).as_dict())
+    try:
+        given = parser.parse_args(tokens).as_dict()
+    except ArgumentError as error:
+        if "Parser key" not in str(error):
+            raise  # what is missing, or has no place
+        hints = {**({} if more is None else get_type_hints(more)), **get_type_hints(function)}
+        raise ValueError(sentence(str(error), hints.get)) from error
+
+    function(**given)
 
 
 def flag(tokens: list[str], name: str) -> bool:

@@ -102,7 +102,7 @@ def inference_gap(
     *,
     particles: int = 1000,
     refinement: int = 200,
-    steps: int = 500,
+    steps: int = 1000,
     chains: int = 16,
     seed: int = 0,
     memory: int = 2**29,
@@ -162,7 +162,7 @@ def inference_gap(
         found["annealed importance sampling"] = annealed.log_evidence
 
     best = max(found, key=lambda name: found[name].double().mean().item())
-    misfit = guide_misfit(model, guide, batch, min(particles, 1000), seed=seed)
+    misfit = guide_misfit(model, guide, batch, min(particles, 1000), seed=seed, memory=memory)
     return Gap(before.elbo.cpu(), after.elbo.cpu(), found[best].cpu(), best, halfway, misfit)
 
 

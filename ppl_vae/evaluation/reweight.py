@@ -19,7 +19,8 @@ is many deviations away, the distance is told too small, and the width is not to
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pyro
@@ -27,8 +28,11 @@ import torch
 from torch import Tensor
 
 from ..modules import evaluating, home_of, preserving
-from ..weights import Program, log_weights, plate_depth
+from ..weights import Program, draw_guide, log_weights, plate_depth
+from ..weights.layout import vectors
 from ..weights.supports import limits_of
+from .blocks import scored
+from .memory import bytes_per_row
 from .misfit import Misfit
 from .rows import Rows
 from .seeds import MISFIT, mix
@@ -51,12 +55,12 @@ def guide_misfit(
     *,
     limit: int = 100,
     seed: int = 0,
+    memory: int = 2**29,
     vectorized: bool = True,
 ) -> Misfit | None:
     r"""Tells whether the guide is too narrow, too wide or shifted, by reweighting its draws.
 
-    Sites that are not real-valued are left out. At once, 50 draws for 10 data go through the
-    programs.
+    Sites that are not real-valued are left out.
 
     Example:
         >>> from ppl_vae.guides import Amortized
@@ -79,6 +83,8 @@ def guide_misfit(
         particles: The number of draws for each datum, rounded down to a multiple of 50.
         limit: The number of data, evenly spaced among all, that are looked at.
         seed: The seed of all draws.
+        memory: The number of bytes that intermediate results of the model may take. The guide
+            draws 50 particles for 10 data at once whatever it is.
         vectorized: Whether draws are made at once.
 
     Returns:
@@ -99,20 +105,19 @@ def guide_misfit(
     step = max(len(every) // limit, 1)
     rows = Rows(every[: step * min(len(every), limit) : step], every.home)
     with evaluating(model, guide), preserving(model, guide):
-        sites = log_weights(model, guide, rows[:2], vectorized=vectorized).sites
-        real = [name for name, site in sites.items() if _real(site.parts or (site,))]
+        depth = plate_depth(model, guide, rows[:2])
+        sites = log_weights(model, guide, rows[:2], 2, vectorized=vectorized, depth=depth).sites
+        real = {k: s.data_axis for k, s in sites.items() if _real(s.parts or (s,))}
         if not real:
             return None
 
-        how = {"vectorized": vectorized, "depth": plate_depth(model, guide, rows[:2])}
-        blocks = []
+        draw: Callable[..., Drawn] = _looped
+        if vectorized:
+            step = max(memory // bytes_per_row(model, guide, rows[:1]) // ROWS, 1)
+            draw = partial(_vectorized, step=step)
         with pyro.validation_enabled(False):
-            for i, start in enumerate(range(0, len(rows), ROWS)):
-                part = rows[start : start + ROWS]
-                torch.manual_seed(mix(seed, i, MISFIT))
-                blocks.append(
-                    reweighted(*_drawn(model, guide, part, real, particles // DRAWS, **how))
-                )
+            draw = partial(draw, model, guide, depth=depth)
+            blocks = _blocks(draw, rows, particles // DRAWS, real, seed)
 
     precision, natural, power = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     known = power > 0
@@ -169,17 +174,41 @@ def reweighted(z: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return precision, natural, tau.masked_fill(lost, 0.0)
 
 
-def _drawn(
-    model: Program, guide: Program, rows: Any, sites: list[str], blocks: int, **how: Any
-) -> tuple[Tensor, Tensor]:
-    codes, log_w = [], []
+Drawn = tuple[dict[str, Tensor], Tensor]
+r"""The values of all latent sites, and their log weights."""
 
-    for _ in range(blocks):
-        weights = log_weights(model, guide, rows, DRAWS, **how)
-        codes.append(torch.cat([weights.sites[name].vectors().cpu() for name in sites], -1))
-        log_w.append(weights.log_weight.cpu())
 
-    return torch.cat(codes).double(), torch.cat(log_w).double()
+def _blocks(
+    draw: Callable[[Any], Drawn], rows: Rows, count: int, axes: Mapping[str, int], seed: int
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    found = []
+
+    for i, start in enumerate(range(0, len(rows), ROWS)):
+        torch.manual_seed(mix(seed, i, MISFIT))
+        part = rows[start : start + ROWS]
+        found.append(reweighted(*_joined([draw(part) for _ in range(count)], axes)))
+
+    return found
+
+
+def _vectorized(model: Program, guide: Program, rows: Any, *, depth: int, step: int) -> Drawn:
+    values, log_q = draw_guide(guide, rows, DRAWS, depth=depth)
+    likelihood, prior = scored(model, rows, values, depth=depth, step=step)
+    return values, likelihood + prior - log_q
+
+
+def _looped(model: Program, guide: Program, rows: Any, *, depth: int) -> Drawn:
+    weights = log_weights(model, guide, rows, DRAWS, vectorized=False, depth=depth)
+    return {name: site.value for name, site in weights.sites.items()}, weights.log_weight
+
+
+def _joined(each: list[Drawn], axes: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    # Small, and in double precision, which not every device has.
+    codes = [
+        torch.cat([vectors(values[name], axis).cpu() for name, axis in axes.items()], -1)
+        for values, _ in each
+    ]
+    return torch.cat(codes).double(), torch.cat([log_w.cpu() for _, log_w in each]).double()
 
 
 def _power(log_w: Tensor, least: float) -> Tensor:

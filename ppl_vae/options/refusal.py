@@ -36,6 +36,9 @@ def sentence(message: str, hint: Callable[[str], Any]) -> str:
     if loose := re.search(r"unrecognized arguments: (.*)", message, re.IGNORECASE):
         return f"There is no place for {loose.group(1)!r}: options are given as --NAME VALUE."
 
+    if "instantiatable class" in lines[-1]:
+        return f"Name the class of --{option} before its options."
+
     # Of the values that it tells, the innermost comes first.
     got = re.search(r"(?:Given|Got) value: (.*?)\.?(?: Got value: .*)?$", lines[-1])
     if got and option and "class_path" not in got.group(1):

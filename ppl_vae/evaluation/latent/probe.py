@@ -66,7 +66,13 @@ def linear_probe(
 
     z = as_codes(codes)
     y = as_labels(labels, len(z))
-    folds = min(folds, int(np.bincount(y).max()))
+    most = int(np.bincount(y).max())
+    if most < 2:
+        raise ValueError(
+            f"No two of the {len(y)} data have the same label, so that none can be learned from "
+            "another; take more data."
+        )
+    folds = min(folds, most)
     if folds < 2:
         raise ValueError(f"Cross-validation takes two folds or more, got {folds}.")
 

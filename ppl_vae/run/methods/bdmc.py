@@ -18,10 +18,10 @@ __all__ = ["bdmc", "implied"]
 def bdmc(
     task: Task,
     particles: int = 5000,
-    simulations: int = 100,
-    steps: int = 500,
+    simulations: int | None = None,
+    steps: int = 1000,
     chains: int = 16,
-    leapfrog: int = 10,
+    leapfrog: int = 2,
     start: Start = "prior",
     spacing: Spacing = "sigmoid",
 ) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def bdmc(
     Arguments:
         task: The run, and its data.
         particles: The number of particles of the importance weighting that is judged.
-        simulations: The number of data to simulate.
+        simulations: The number of data to simulate; by default as many as the limit says, or 100.
         steps: The number of steps from the start to the posterior.
         chains: The number of chains of each datum, forward and backward.
         leapfrog: The number of leapfrog steps of each transition.
@@ -44,8 +44,8 @@ def bdmc(
         "start": start,
         "spacing": spacing,
     }
-    kept = task.kept(**options, simulations=simulations)
-    run, n = task.run, simulations
+    run, n = task.run, task.simulations(simulations, 100)
+    kept = task.kept(**options, simulations=n)
     batch = {name: t for name, t in task.batch.items() if name != "index"}
     found = sandwich(
         run.model,

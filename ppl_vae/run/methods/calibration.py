@@ -10,16 +10,14 @@ from .task import Task
 __all__ = ["calibration"]
 
 
-def calibration(task: Task, simulations: int = 1000, draws: int = 63) -> dict[str, Any]:
+def calibration(task: Task, simulations: int | None = None, draws: int = 63) -> dict[str, Any]:
     r"""Tests whether the guide is the model's posterior, on data simulated by the model.
 
     Arguments:
         task: The run, and its data.
-        simulations: The number of simulations.
+        simulations: The number of simulations; by default as many as the limit says, or 1000.
         draws: The number of draws of the guide for each.
     """
-    run = task.run
-    found = calibrate(
-        run.model, run.guide, task.batch, simulations, draws, **task.options(simulations)
-    )
-    return task.filed({**found.summary(), "particles": draws, "n": simulations}, found.arrays())
+    run, n = task.run, task.simulations(simulations, 1000)
+    found = calibrate(run.model, run.guide, task.batch, n, draws, **task.options(n))
+    return task.filed({**found.summary(), "particles": draws, "n": n}, found.arrays())

@@ -62,7 +62,13 @@ def importance(
     summary = evidence.summary(dimensions(batch["x"]), population=len(run.data[task.split]))
 
     misfit = guide_misfit(
-        run.model, guide, rows, min(particles, 1000), seed=task.seed, vectorized=vectorized
+        run.model,
+        guide,
+        rows,
+        min(particles, 1000),
+        seed=task.seed,
+        memory=task.memory,
+        vectorized=vectorized,
     )
     summary["misfit"] = None if misfit is None else misfit.summary()
 

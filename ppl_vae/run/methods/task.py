@@ -56,6 +56,10 @@ class Task:
         r"""The guide; None where it has no density."""
         return None if self.run.unscored else self.run.guide
 
+    def simulations(self, asked: int | None, default: int) -> int:
+        r"""The number of data to simulate: what is asked for, the limit, or a default."""
+        return next(n for n in (asked, self.limit, default) if n is not None)
+
     def options(self, total: int | None = None) -> dict[str, Any]:
         r"""What all methods take alike.
 
