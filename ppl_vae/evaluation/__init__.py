@@ -18,8 +18,9 @@ from .annealing import (
     sandwich,
 )
 from .calibration import Calibration, calibration
-from .evidence import Evidence, log_evidence
+from .evidence import Evidence
 from .gap import Gap, inference_gap
+from .importance import log_evidence
 from .kept import Kept
 from .latent import LatentUse, latent_use
 from .misfit import Misfit

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..weights import Program
 from .annealing import annealed_evidence
-from .evidence import log_evidence
+from .importance import log_evidence
 from .misfit import Misfit
 from .refine import refine
 from .reweight import guide_misfit

@@ -50,7 +50,7 @@ def annealed_evidence(
         >>> from ppl_vae.models import Linear
         >>> model = Linear(features=5, latent=2)
         >>> x = model(n=10).detach()
-        >>> found = annealed_evidence(model, Amortized(model.posterior), x, steps=20)
+        >>> found = annealed_evidence(model, Amortized(model.posterior), x, steps=100)
         >>> torch.allclose(found.log_evidence, model.log_evidence(x), atol=0.5)
         True
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from ...modules import evaluating, home_of, preserving
 from ...weights import Program
 from ...weights.traces import batch_size
-from ..evidence import log_evidence
 from ..imitation import in_place, repeated
+from ..importance import log_evidence
 from ..seeds import SIMULATION, mix
 from .annealer import Annealer, Kept, Told
 from .chain import backward
@@ -60,7 +60,7 @@ def sandwich(
         >>> from ppl_vae.models import Linear
         >>> model = Linear(features=5, latent=2)
         >>> x = model(n=10).detach()
-        >>> found = sandwich(model, Amortized(model.posterior), {"x": x}, n=10, steps=20)
+        >>> found = sandwich(model, Amortized(model.posterior), {"x": x}, n=10, steps=50)
         >>> low, high = found.edges
         >>> low < high < low + 1
         True
