@@ -25,6 +25,8 @@ class Fresh:
     def fresh_state(self) -> Iterator[None]:
         """Seeds every generator, empties Pyro's parameter store and puts global settings back."""
         settings, dtype = pyro.settings.get(), torch.get_default_dtype()
+        # Fixtures of modules and sessions come before this one, and have to put back their own.
+        assert all(on for name, on in settings.items() if name.startswith("validate_")), settings
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,61 +52,79 @@ def weighted(record: Mapping[str, Any]) -> str:
 
 
 def lines(run: Run, given: Any) -> list[str]:
+    r"""The table, a line for each number."""
     annealing = {"steps": given.steps, "chains": given.chains}
-    limit, n = {"limit": given.limit}, given.limit
+    limit = {"limit": given.limit}
     whole = run.diagnose("importance", particles=given.particles)
     ais = run.diagnose("ais", **limit, **annealing)
-    gap = run.diagnose("gap", **limit, **annealing)
+    gap = run.diagnose("gap", **limit, **annealing, refine=given.refine)
     both = run.diagnose(
         "bdmc", simulations=given.simulations, particles=given.particles, **annealing
     )
-    arrays = run.arrays_of(ais)
-    assert arrays is not None
-    ahead = arrays["log_evidence"] - subset(run, ais, whole)
-    K, chains = f"{given.particles} particles", f"{given.steps} steps, {given.chains} chains"
-    low, high = both["edges"]
     return [
         f"| {' | '.join(HEADS)} |",
         "|---" * len(HEADS) + "|",
-        row(
-            "importance weighting, log p(x)",
-            whole["n"],
-            f"{whole['log_evidence']:.2f} ± {whole['standard_error']:.2f}",
-            f"{K}; Monte Carlo error {whole['monte_carlo_error']:.3f}; {weighted(whole)}",
-            whole["seconds"],
-        ),
-        row(
-            "annealing, log p(x)",
-            n,
-            told(arrays["log_evidence"]),
-            f"{chains}; Monte Carlo error {ais['monte_carlo_error']:.3f}; median ESS "
-            f"{ais['ess']['median']:.1f} of {given.chains}; moves accepted {ais['acceptance']:.0%}",
-            ais["seconds"],
-        ),
-        row("annealing - importance weighting", n, told(ahead), "paired by datum", 0),
-        row(
-            "amortization gap",
-            n,
-            f"{gap['amortization_gap']:.2f} ± {gap['amortization_gap_error']:.2f}",
-            f"refined by 200 steps; log p(x) by {gap['estimator'].partition(', ')[2]}",
-            gap["seconds"],
-        ),
-        row(
-            "family gap",
-            n,
-            f"{gap['family_gap']:.2f} ± {gap['family_gap_error']:.2f}",
-            "the same",
-            0,
-        ),
-        row(
-            "between both sides, simulated data",
-            both["n"],
-            f"{low:.2f} to {high:.2f}",
-            f"95 %; {chains}; mean gap {both['gap']:.2f} ± {both['gap_error']:.2f}; importance "
-            f"weighting {both['importance_gap']:.2f} below the upper side",
-            both["seconds"],
-        ),
+        *of_importance(whole),
+        *of_annealing(run, ais, whole),
+        *of_gap(gap, given.refine),
+        of_both(both),
     ]
+
+
+def of_importance(found: Mapping[str, Any]) -> Iterator[str]:
+    yield row(
+        "importance weighting, log p(x)",
+        found["n"],
+        f"{found['log_evidence']:.2f} ± {found['standard_error']:.2f}",
+        f"{found['particles']} particles; Monte Carlo error {found['monte_carlo_error']:.3f}; "
+        f"{weighted(found)}",
+        found["seconds"],
+    )
+    if (misfit := found["misfit"]) is not None:
+        width = f"posterior {misfit['width']:.2f} ± {misfit['width_error']:.2f} times as wide"
+        shift = f"{misfit['shift']:.2f} ± {misfit['shift_error']:.2f} widths away"
+        faults = " and ".join(misfit["faults"]) or "none"
+        yield row("misfit of the guide", misfit["n"], "", f"{width}, {shift}; named: {faults}", 0)
+
+
+def of_annealing(run: Run, found: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
+    arrays, chains = run.arrays_of(found), found["chains"]
+    assert arrays is not None
+    yield row(
+        "annealing, log p(x)",
+        found["n"],
+        told(arrays["log_evidence"]),
+        f"{found['steps']} steps, {chains} chains; Monte Carlo error "
+        f"{found['monte_carlo_error']:.3f}; median ESS {found['ess']['median']:.1f} of {chains}; "
+        f"moves accepted {found['acceptance']:.0%}",
+        found["seconds"],
+    )
+    ahead = arrays["log_evidence"] - subset(run, found, whole)
+    yield row("annealing - importance weighting", found["n"], told(ahead), "paired by datum", 0)
+
+
+def of_gap(found: Mapping[str, Any], refine: int) -> Iterator[str]:
+    late = f"the second half of them brought {found['refined_late']:.2f}"
+    how = f"refined by {refine} steps, {late}; log p(x) by {found['estimator'].partition(', ')[2]}"
+    for part, words, seconds in (
+        ("amortization", how, found["seconds"]),
+        ("family", "the same", 0.0),
+    ):
+        value = f"{found[f'{part}_gap']:.2f} ± {found[f'{part}_gap_error']:.2f}"
+        yield row(f"{part} gap", found["n"], value, words, seconds)
+
+
+def of_both(found: Mapping[str, Any]) -> str:
+    low, high = found["edges"]
+    return row(
+        "between both sides, simulated data",
+        found["n"],
+        f"{low:.2f} to {high:.2f}",
+        f"95 %; {found['steps']} steps, {found['chains']} chains; mean gap {found['gap']:.2f} ± "
+        f"{found['gap_error']:.2f}; importance weighting {found['importance_gap']:.2f} below the "
+        "upper side",
+        found["seconds"],
+    )
 
 
 def main() -> None:
@@ -115,8 +133,9 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=5000, help="of importance weighting")
     parser.add_argument("--limit", type=int, default=100, help="the data of the subset")
     parser.add_argument("--simulations", type=int, default=50, help="the data that are simulated")
-    parser.add_argument("--steps", type=int, default=500, help="steps of annealing")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of annealing")
     parser.add_argument("--chains", type=int, default=16, help="chains of annealing")
+    parser.add_argument("--refine", type=int, default=500, help="steps of refinement")
     parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
     given = parser.parse_args()
     part = None if given.write is None else Part(given.write, "estimators")

@@ -63,9 +63,8 @@ def bdmc(
     shifted = {name: getattr(found, name) for name in ("lower", "upper", "importance", "cubo")}
     found = replace(found, **{k: t.double() + volumes for k, t in shifted.items() if t is not None})
     summary = found.summary()
-    if real := implied(summary, run.evidence, task.split):
-        told = f"{summary['verdict']} {_told(real)}"
-        summary |= {"implied": real, "verdict": told}
+    real = implied(summary, run.evidence, task.split)
+    summary |= {"implied": real, "verdict": f"{summary['verdict']} {_told(real)}"}
     return task.filed(summary, found.arrays(), kept)
 
 
@@ -92,7 +91,9 @@ def implied(
     return None
 
 
-def _told(real: Mapping[str, Any]) -> str:
+def _told(real: Mapping[str, Any] | None) -> str:
+    if real is None:
+        return "What it says of real data shows once they are annealed alike (--method ais)."
     if "apart" in real:
         how = "less" if real["apart"] < 0 else "more"
         return (
