@@ -14,6 +14,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
+from long_cases import LONG
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +40,22 @@ class Fresh:
 def pytest_configure(config: pytest.Config) -> None:
     # Fixtures of this file are for its folder alone, those of a plugin for doctests, too.
     config.pluginmanager.register(Fresh(), "fresh")
+
+
+@pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks long cases as slow."""
+    found: dict[str, set[str]] = {}
+    for item in items:
+        name, case = item.nodeid.removeprefix("tests/").partition("[")[::2]
+        found.setdefault(name, set()).add(case[:-1])
+        if case[:-1] in LONG.get(name, ()):
+            item.add_marker("slow")
+
+    whole = not any("::" in argument for argument in config.args)
+    for name in found.keys() & LONG.keys() if whole else ():
+        if gone := set(LONG[name]) - found[name]:
+            raise pytest.UsageError(f"{name} has no cases {sorted(gone)}, see long_cases.py.")
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ def normal_model(x: Tensor) -> None:
         pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.9])
 def test_total_correlation_is_that_of_a_normal_law(rho: float) -> None:
     r"""-log(1 - r^2) / 2 for the correlation r of the codes, 0 or 0.57, within 0.08 nats.

@@ -156,6 +156,7 @@ def test_info_vae_by_hand(float64: None) -> None:
     assert steps[2] - steps[1] == pytest.approx(steps[1] - steps[0]) and steps[1] != steps[0]
 
 
+@pytest.mark.slow
 def test_a_discrepancy_pulls_the_aggregate_to_the_prior(float64: None) -> None:
     r"""Not each posterior: their means may spread, while the ELBO would shrink them."""
     shift = torch.tensor([2.0], requires_grad=True)
@@ -210,6 +211,7 @@ def test_refused(make: Any, words: str) -> None:
         make()
 
 
+@pytest.mark.slow
 def test_particles_are_samples_of_their_own(float64: None) -> None:
     r"""Draws of one datum are alike: counted as independent, a fitting aggregate would look bad.
 
@@ -281,6 +283,7 @@ def test_masked_data_are_refused(objective: Objective) -> None:
         objective.loss(model, guide, torch.randn(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [BetaTC, DIP], ids=lambda o: o.__name__)
 def test_looped_particles_have_laws_of_their_own(float64: None, objective: Any) -> None:
     r"""The mean is that of particles drawn at once, within 4 standard errors, at seed 0."""

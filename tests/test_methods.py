@@ -83,6 +83,7 @@ def test_a_method_files_what_it_found(run: Run, method: str) -> None:
     assert not (run.dir / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_methods_stand_side_by_side(run: Run) -> None:
     r"""Each in the report; comparisons take importance weighting alone."""
     for method, options in OPTIONS.items():

@@ -80,6 +80,7 @@ def test_it_is_no_experiment() -> None:
     assert "optimization" not in experiments()
 
 
+@pytest.mark.slow
 def test_every_question_is_answered(
     fake: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -319,6 +319,7 @@ def test_staging_follows_the_temperature(name: str, objective: type) -> None:
     assert constant[0] == losses["fx"][0] and (constant[1:] != losses["fx"][1:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(k, marks=pytest.mark.slow if i else ()) for i, k in enumerate(RELAXED)]
 )

@@ -139,7 +139,8 @@ def trained(objective: Objective, steps: int = 1200) -> dict[str, float]:
     return {k: float(torch.stack([r[k] for r in rows[steps // 2 :]]).mean()) for k in rows[0]}
 
 
-@pytest.mark.parametrize("nats", [0.5, pytest.param(2.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("nats", [0.5, 2.0])
 def test_target_rate_is_reached(nats: float) -> None:
     r"""The rate of this guide is -log s on the mean: after training it is the one asked for."""
     objective = TargetRate(nats, rate=0.01, momentum=0.5)
@@ -147,6 +148,7 @@ def test_target_rate_is_reached(nats: float) -> None:
     assert 1e-4 < objective.multiplier < 1e4 and objective.multiplier != 1
 
 
+@pytest.mark.slow
 def test_geco_reaches_its_target() -> None:
     objective = GECO(-1.0, rate=0.01, momentum=0.5)
     assert trained(objective)["reconstruction"] == pytest.approx(-1.0, abs=0.1)
