@@ -29,10 +29,7 @@ def run_function(
         name: What it is called in help and errors; the function's own name by default.
     """
     name = name or function.__name__
-    parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {name}")
-    parser.add_function_arguments(function, as_positional=True)
-    if more is not None:
-        parser.add_function_arguments(more, as_positional=False, skip=set(skip))
+    parser = _parser(function, more, skip, name)
     known = [s for action in parser._actions for s in action.option_strings]
 
     switches = [k for k, v in signature(function).parameters.items() if v.default is False]
@@ -56,6 +53,21 @@ def run_function(
         raise ValueError(sentence(str(error), hints.get)) from error
 
     function(**given)
+
+
+def _parser(
+    function: Callable[..., None], more: Callable[..., Any] | None, skip: set[str], name: str
+) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {name}")
+    parser.add_function_arguments(function, as_positional=True)
+    if more is not None:
+        parser.add_function_arguments(more, as_positional=False, skip=set(skip))
+
+    command, *chosen = name.split()
+    places = [action.dest.upper() for action in parser._actions if not action.option_strings]
+    # In one line: all options are listed below it.
+    parser.usage = " ".join(["ppl-vae", command, *places, *chosen, "[options]"])
+    return parser
 
 
 def flag(tokens: list[str], name: str) -> bool:

@@ -45,8 +45,9 @@ def results(evidence: Sequence[Record]) -> Iterable[Html]:
 
 def diagnoses(evidence: Sequence[Record]) -> Iterable[Html]:
     r"""What evaluations say that are no estimates of log p(x), each by its verdict."""
-    # Of each way the last.
-    told = {r["method"]: r for r in evidence if "log_evidence" not in r}.values()
+    others = [record for record in evidence if "log_evidence" not in record]
+    methods = dict.fromkeys(record["method"] for record in others)
+    told = [record for method in methods for record in others if record["method"] == method]
     if told:
         yield element("h2", "Diagnosis")
 
