@@ -1,7 +1,12 @@
 r"""Cases of laws that take long, beside cases that do not: only `make test-all` tries these.
 
-By test, the cases; `conftest.py` marks them as slow, and refuses one that there is not.
+By test, the cases; `conftest.py` marks them as slow.
 """
+
+import pytest
+
+CASES = pytest.StashKey[dict[str, set[str]]]()
+r"""In a session, the cases that were found, by test."""
 
 LONG: dict[str, tuple[str, ...]] = {
     "test_adversarial.py::test_codes_come_to_look_like_the_prior": (

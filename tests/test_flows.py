@@ -3,6 +3,8 @@ r"""Laws of flows: what is drawn is what is scored, at any point, and in one sta
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -296,3 +298,13 @@ def test_gated_is_a_convex_combination() -> None:
 def test_refusals(make: Callable[[], object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+@pytest.mark.parametrize("part", ["Flow((2,))", "Autoregressive((2,))"])
+def test_torch_goes_on_checking(part: str) -> None:
+    r"""zuko turns off the checks of all distributions as it is loaded: they are put back."""
+    code = (
+        f"import torch\nfrom ppl_vae.priors import *\n{part}\ntorch.distributions.Normal(0, -1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "found invalid values" in done.stderr

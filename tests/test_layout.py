@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from long_cases import CASES, LONG
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = "models", "guides", "experiments"
@@ -461,3 +462,19 @@ print(sorted(name for name in sys.modules if name.startswith("ppl_vae.")))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "ppl_vae.models.vae" in done.stdout
+
+
+def test_long_cases_exist(request: pytest.FixtureRequest) -> None:
+    r"""Of the files that were collected, as far as they were collected as a whole."""
+    config = request.config
+    if config.option.lf or any("::" in argument for argument in config.args):
+        pytest.skip("a part of the tests was asked for")
+
+    found = config.stash[CASES]
+    files = {name.partition("::")[0] for name in found}
+    gone = {
+        name: set(cases) - found.get(name, set())
+        for name, cases in LONG.items()
+        if name.partition("::")[0] in files
+    }
+    assert not any(gone.values()), gone

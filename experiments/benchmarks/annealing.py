@@ -60,6 +60,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the chains, two or more")
     parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
     given = parser.parse_args()
+    if given.seeds < 2 or any(given.gradients % leapfrog for leapfrog in given.leapfrog):
+        parser.error(
+            "take two seeds or more, and numbers of leapfrog steps that divide --gradients"
+        )
     part = None if given.write is None else Part(given.write, "annealing")
     torch.set_num_threads(1)
     run = load(given.dir)

@@ -48,7 +48,8 @@ def evaluate_command(tokens: list[str]) -> None:
             dir: The folder of the run.
             method: The way; each has options of its own: see --help beside it.
             split: train, validation or test.
-            limit: The number of data, drawn at random, to evaluate; all by default.
+            limit: The number of data, drawn at random, to evaluate; by default all, or as many as
+                the method says.
             seed: The seed of all draws.
             weights: The best checkpoint, or the last.
             memory: The number of GiB that intermediate results may take.

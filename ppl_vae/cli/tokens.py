@@ -2,7 +2,8 @@ r"""Reading what stands on the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from inspect import signature
 from typing import Any, get_type_hints
 
@@ -16,7 +17,7 @@ def run_function(
     function: Callable[..., None],
     tokens: list[str],
     more: Callable[..., Any] | None = None,
-    skip: set[str] = frozenset(),  # type: ignore[assignment]
+    skip: Collection[str] = (),
     name: str = "",
 ) -> None:
     r"""Calls a function with what stands on the command line.
@@ -47,8 +48,8 @@ def run_function(
     try:
         given = parser.parse_args(tokens).as_dict()
     except ArgumentError as error:
-        if "Parser key" not in str(error):
-            raise  # what is missing, or has no place
+        if re.match("the following arguments are required|unrecognized", str(error), re.I):
+            raise
         hints = {**({} if more is None else get_type_hints(more)), **get_type_hints(function)}
         raise ValueError(sentence(str(error), hints.get)) from error
 
@@ -56,7 +57,7 @@ def run_function(
 
 
 def _parser(
-    function: Callable[..., None], more: Callable[..., Any] | None, skip: set[str], name: str
+    function: Callable[..., None], more: Callable[..., Any] | None, skip: Collection[str], name: str
 ) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False, prog=f"ppl-vae {name}")
     parser.add_function_arguments(function, as_positional=True)

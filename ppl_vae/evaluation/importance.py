@@ -22,7 +22,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from ..modules import evaluating, modules_of
+from ..modules import evaluating, home_of, preserving
 from ..staging import check_backend
 from ..weights import Program, log_weights, sites_left_out
 from .blocks import BLOCK
@@ -95,15 +95,13 @@ def log_evidence(
             if a site lies outside of the plate of the data, if a block that was kept is of other
             data, or if the programs do not allow the draws that are asked for.
     """
-    devices = {p.device for m in modules_of(model, guide) for p in m.parameters()}
-    home = next(iter(devices)) if len(devices) == 1 else None
+    home = home_of(model, guide)
     rows = Rows(batch, home)
     _check_options(len(rows), particles, defensive, draws, vectorized)
     own = prior_draws(particles, defensive)
     check_backend(compile, home)
-    cuda = [device for device in devices if device.type == "cuda"]
 
-    with evaluating(model, guide), torch.random.fork_rng(devices=cuda):
+    with evaluating(model, guide), preserving(model, guide):
         budget = max(memory // bytes_per_row(model, guide, rows[:1]), 1)
         _check(model, guide, rows, min(budget, 1000))
         plan = Plan(model, guide, rows, particles, own, draws, budget, vectorized)

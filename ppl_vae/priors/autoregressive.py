@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..distributions.autoregressive import Autoregressive as Vector
+from ..distributions.validation import keeping_validation
 from ..families.scale import bounded, check_bounds
 from .base import Prior
 
@@ -69,7 +70,8 @@ class Autoregressive(Prior):
                 f"components={components}, hidden={list(hidden)}."
             )
 
-        import zuko  # heavy, and needed here only
+        with keeping_validation():
+            import zuko  # heavy, and needed here only
 
         (d,) = self.event_shape
         self.components = components

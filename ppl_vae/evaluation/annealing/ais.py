@@ -36,9 +36,9 @@ def annealed_evidence(
 
     Chains go from the prior, or the guide, to the posterior, by Hamiltonian Monte Carlo: in
     coordinates without bounds, along great circles on spheres, and by Metropolis steps proposed
-    from the start at discrete sites. Step sizes are adapted for each datum and power in a pilot
-    run, in proportion to how wide chains spread in each element, and then frozen. From the prior,
-    the estimate owes nothing to the guide.
+    from the start at discrete sites. Step sizes are adapted in a pilot run, at each power a size
+    for each datum and a width for each element, and then frozen. From the prior, the estimate owes
+    nothing to the guide. Data run in blocks of 50, which share the seed and the widths.
 
     .. math:: \log \hat{p}(x) = \log \frac{1}{C} \sum_{c=1}^C w_c
 

@@ -152,8 +152,9 @@ class Annealer:
 
         with pyro.validation_enabled(False):
             if not self.staged:
-                calls = self.settings.gradients * blocks
-                self.path.stage(self.compile, rows, self.settings.chains, calls)
+                chosen, path = self.settings, self.path
+                each = chosen.leapfrog * bool(path.moving) + len(path.jumping)
+                path.stage(self.compile, rows, chosen.chains, blocks * (chosen.steps * each + 1))
                 self.staged = True
 
             self.seed(i, 0)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .path import Path
 from .point import Point
-from .sizes import StepSizes, relative, sized
+from .sizes import StepSizes, log_widths, step_sizes
 from .transition import SHARES, jump, move
 
 __all__ = ["backward", "forward", "pilot"]
@@ -93,13 +93,14 @@ def backward(
 
 
 def pilot(path: Path, batch: Any, betas: Tensor, leapfrog: int) -> StepSizes:
-    r"""Adapts step sizes for each datum on a quicker way along the path.
+    r"""Adapts step sizes on a quicker way along the path: a size for each datum, a width for each
+    element.
 
     .. math:: \log s_i \leftarrow \log s_i + \gamma \, (\bar{a}_i - 0.7)
 
     where :math:`\bar{a}_i` is the share of moves of a datum that are accepted; widths follow those
-    of the chains. Nothing that is drawn here is used again, so that the step sizes are constants of
-    the chains that follow.
+    of the chains of all these data. Nothing that is drawn here is used again, so that the step
+    sizes are constants of the chains that follow.
 
     Arguments:
         path: The path.
@@ -110,20 +111,22 @@ def pilot(path: Path, batch: Any, betas: Tensor, leapfrog: int) -> StepSizes:
     T, moving = len(betas) - 1, path.moving
     at = torch.linspace(0, T, max(T // 10, min(T, 20)) + 1).long()
     point = path.at(batch, path.draw(batch, PILOTS))
-    log_size = torch.full(point.joint.shape[1:], -1.0, dtype=torch.float64)
-    widths = relative({k: point.u[k] for k in moving}, path.spaces)
-    known = []
+    log_size = torch.full(point.start.shape[1:], -1.0, dtype=torch.float64)
+    if not moving:
+        return StepSizes(at, log_size.expand(len(at), -1), {}, path.spaces)
+
+    widths, known = log_widths({k: point.u[k] for k in moving}, path.spaces), []
 
     for t in at.tolist():
         # The first has to find the size, the others follow it.
         for i in range(WARM if t == 0 else FOLLOW):
-            here = {k: sized(log_size, w, path.spaces[k]) for k, w in widths.items()}
-            point, accept = move(path, batch, point, betas[t], here, leapfrog)
+            sizes = {k: step_sizes(log_size, w, path.spaces[k]) for k, w in widths.items()}
+            point, accept = move(path, batch, point, betas[t], sizes, leapfrog)
             rate = 1.0 / (1 + 0.2 * i) if t == 0 else 0.3
             log_size = log_size + rate * (accept.mean(0).cpu().double() - AIM)
         known.append((log_size, widths))
         point = jump(path, batch, point, betas[t], SHARES[t % len(SHARES)])
-        now = relative({k: point.u[k] for k in moving}, path.spaces)
+        now = log_widths({k: point.u[k] for k in moving}, path.spaces)
         widths = {k: (w + now[k]) / 2 for k, w in widths.items()}
 
     stacked = {k: torch.stack([w[k] for _, w in known]) for k in moving}

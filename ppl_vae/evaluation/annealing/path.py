@@ -61,8 +61,8 @@ class Path:
 
         self.model, self.guide, self.start = model, guide, start
         self.depth = plate_depth(model, guide, rows)
-        # A gradient keeps what a pass makes, and makes as much again.
-        self.budget = max(memory // (3 * bytes_per_row(model, guide, rows)), 1)
+        # A gradient keeps what a pass makes, and makes as much again; the rows are two.
+        self.budget = max(2 * memory // (3 * bytes_per_row(model, guide, rows)), 1)
         weights = log_weights(model, guide, rows, 2, depth=self.depth)
         weights.check_local()
         self._check(rows, weights)
@@ -133,22 +133,20 @@ class Path:
 
     def at(self, batch: Any, u: Coordinates) -> Point:
         r"""The terms at coordinates."""
-        particles = len(next(iter(u.values())))
-        n = next(iter(u.values())).shape[self.spaces[next(iter(u))].axis]
-        size = min(max(self.budget // n, 1), particles)
+        name, first = next(iter(u.items()))
+        size = min(max(self.budget // first.shape[self.spaces[name].axis], 1), len(first))
         parts = [
             self._terms(batch, {k: t[i : i + size] for k, t in u.items()})
-            for i in range(0, particles, size)
+            for i in range(0, len(first), size)
         ]
-        start, joint, likelihood, log_volume, pull, push = zip(*parts, strict=True)
+        start, ahead, likelihood, start_force, ahead_force = zip(*parts, strict=True)
         return Point(
             u=dict(u),
             start=torch.cat(start),
-            joint=torch.cat(joint),
+            ahead=torch.cat(ahead),
             likelihood=torch.cat(likelihood),
-            log_volume=torch.cat(log_volume),
-            pull={k: torch.cat([part[k] for part in pull]) for k in self.moving},
-            push={k: torch.cat([part[k] for part in push]) for k in self.moving},
+            start_force={k: torch.cat([part[k] for part in start_force]) for k in self.moving},
+            ahead_force={k: torch.cat([part[k] for part in ahead_force]) for k in self.moving},
         )
 
     def redraw(self, batch: Any, u: Coordinates, site: str, share: float) -> Any:
@@ -190,22 +188,21 @@ class Path:
                 log_volume = log_volume + volume
 
             likelihood, prior = log_joint(self.model, batch, values, depth=self.depth)
-            start, ahead = prior, likelihood
-            if self.start == "guide":
-                start = score_guide(self.guide, batch, values, depth=self.depth)
-                ahead = likelihood + prior - start
+            # Both densities share the way from the coordinates to the values, and no other.
+            if self.start == "prior":
+                start, ahead = prior + log_volume, likelihood
+                force, ahead_force = _gradients(start, leaves), _gradients(ahead, leaves)
+            else:
+                start = score_guide(self.guide, batch, values, depth=self.depth) + log_volume
+                end = likelihood + prior + log_volume
+                ahead, force = end - start, _gradients(start, leaves)
+                ahead_force = {k: t - force[k] for k, t in _gradients(end, leaves).items()}
 
-            log_volume = torch.zeros_like(prior) + log_volume
-            pull = _gradients(start + log_volume, leaves)
-            push = _gradients(ahead, leaves)
-
-        terms = (start, likelihood + prior, likelihood, log_volume)
-        return (*(t.detach() for t in terms), pull, push)
+        return start.detach(), ahead.detach(), likelihood.detach(), force, ahead_force
 
 
 def _gradients(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Both sums share the way from the coordinates to the values. A likelihood may not depend on a
-    # site, nor a start on any.
+    # A likelihood may not depend on a site, nor a start on any.
     if not leaves or not total.requires_grad:
         return {k: torch.zeros_like(t) for k, t in leaves.items()}
 

@@ -3,7 +3,8 @@ r"""A point of the path of densities, and its terms."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,27 +21,24 @@ class Point:
     u: dict[str, Tensor]
     r"""The coordinates, by site."""
     start: Tensor
-    r""":math:`\log \pi_0(z)`, with shape ``(K, n)``."""
-    joint: Tensor
-    r""":math:`\log p(x, z)`, with shape ``(K, n)``."""
+    r""":math:`\log \pi_0(z)` and the log volume of the coordinates, with shape ``(K, n)``."""
+    ahead: Tensor
+    r""":math:`\log p(x, z) - \log \pi_0(z)`, with shape ``(K, n)``."""
     likelihood: Tensor
     r""":math:`\log p(x \mid z)`, with shape ``(K, n)``."""
-    log_volume: Tensor
-    r"""The log volume of the coordinates, with shape ``(K, n)``."""
-    pull: dict[str, Tensor]
-    r"""The gradient of the log density of the start in the coordinates, by site that moves."""
-    push: dict[str, Tensor]
-    r"""The gradient of :math:`\log p(x, z) - \log \pi_0(z)`, which the power multiplies."""
+    start_force: dict[str, Tensor]
+    r"""The gradient of :attr:`start` in the coordinates, by site that moves."""
+    ahead_force: dict[str, Tensor]
+    r"""The gradient of :attr:`ahead`."""
 
     def log_density(self, beta: Tensor) -> Tensor:
         r"""The log density of the coordinates at a power, with shape ``(K, n)``."""
-        beta = beta.to(self.joint)
-        return (1 - beta) * self.start + beta * self.joint + self.log_volume
+        return self.start + beta.to(self.start) * self.ahead
 
     def force(self, beta: Tensor) -> dict[str, Tensor]:
         r"""The gradient of :meth:`log_density` in the coordinates, by site that moves."""
-        beta = beta.to(self.joint)
-        return {k: pull + beta * self.push[k] for k, pull in self.pull.items()}
+        beta = beta.to(self.start)
+        return {k: force + beta * self.ahead_force[k] for k, force in self.start_force.items()}
 
     @property
     def slope(self) -> Tensor:
@@ -48,7 +46,7 @@ class Point:
 
         Weights are sums of many of them, and want double precision, which not every device has.
         """
-        return self.joint.cpu().double() - self.start.cpu().double()
+        return self.ahead.cpu().double()
 
     def taken(self, accept: Tensor, new: Point, spaces: Mapping[str, Space]) -> Point:
         r"""The new point with the given probability, for each chain, or this one.
@@ -59,17 +57,10 @@ class Point:
             spaces: The spaces of the sites.
         """
         where = torch.rand_like(accept) < accept
-        spread = {k: spaces[k].spread(where, t) for k, t in self.u.items()}
 
-        def chosen(old: dict[str, Tensor], new: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {k: torch.where(spread[k], new[k], t) for k, t in old.items()}
+        def chosen(new: Any, old: Any) -> Any:
+            if isinstance(old, Tensor):
+                return torch.where(where, new, old)
+            return {k: torch.where(spaces[k].spread(where, t), new[k], t) for k, t in old.items()}
 
-        names = ("start", "joint", "likelihood", "log_volume")
-        terms = {k: torch.where(where, getattr(new, k), getattr(self, k)) for k in names}
-        return replace(
-            self,
-            u=chosen(self.u, new.u),
-            pull=chosen(self.pull, new.pull),
-            push=chosen(self.push, new.push),
-            **terms,
-        )
+        return Point(**{name: chosen(getattr(new, name), t) for name, t in vars(self).items()})

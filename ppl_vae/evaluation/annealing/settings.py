@@ -38,8 +38,3 @@ class Settings:
             if getattr(self, name) < 1:
                 raise ValueError(f"Annealing needs {name} of 1 or more, got {getattr(self, name)}.")
         schedule(self.steps, self.spacing)
-
-    @property
-    def gradients(self) -> int:
-        r"""The number of gradients of one chain."""
-        return self.steps * self.leapfrog + 1

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .space import Space
 
-__all__ = ["StepSizes", "relative"]
+__all__ = ["StepSizes", "log_widths", "step_sizes"]
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class StepSizes:
         share = float((t - self.at[left]) / (self.at[right] - self.at[left]).clamp(min=1))
         size = self.log_size[left].lerp(self.log_size[right], share)
         widths = {k: w[left].lerp(w[right], share) for k, w in self.log_width.items()}
-        return {k: sized(size, width, self.spaces[k]) for k, width in widths.items()}
+        return {k: step_sizes(size, width, self.spaces[k]) for k, width in widths.items()}
 
 
-def sized(log_size: Tensor, log_width: Tensor, space: Space) -> Tensor:
+def step_sizes(log_size: Tensor, log_width: Tensor, space: Space) -> Tensor:
     r"""Step sizes of a site.
 
     Arguments:
@@ -53,16 +53,15 @@ def sized(log_size: Tensor, log_width: Tensor, space: Space) -> Tensor:
     return (space.spread(log_size[None].to(log_width), log_width) + log_width).exp()
 
 
-def relative(u: Mapping[str, Tensor], spaces: Mapping[str, Space]) -> dict[str, Tensor]:
+def log_widths(u: Mapping[str, Tensor], spaces: Mapping[str, Space]) -> dict[str, Tensor]:
     r"""The logarithms of the widths of chains, in units of their geometric mean.
 
-    Widths are those within a datum, averaged over all data: a few chains of each are enough.
+    Widths are those within a datum, medians over all data: a few chains of each are enough.
 
     Arguments:
         u: The coordinates, by site that moves, with the chains first.
         spaces: The spaces of the sites.
     """
     found = {k: spaces[k].width(t).log() for k, t in u.items()}
-    count = sum(t.numel() for t in found.values())
-    mean = sum(t.sum() for t in found.values()) / max(count, 1)
+    mean = torch.cat([t.flatten() for t in found.values()]).mean()
     return {k: t - mean for k, t in found.items()}

@@ -29,8 +29,8 @@ class Space(ABC):
 
     To write a new one, subclass it, tell in :meth:`value` and :meth:`coordinates` how its points
     are stored, and let :meth:`momentum`, :meth:`kick` and :meth:`drift` keep volume and be
-    undone by their own repetition with the momentum turned round, for times that differ between
-    elements as :meth:`width` does; :func:`space_of` has to pick it.
+    undone by their own repetition with the momentum turned round, for times that differ as
+    :meth:`width` does; :func:`space_of` has to pick it.
     """
 
     axis: int
@@ -64,7 +64,10 @@ class Space(ABC):
 
     @abstractmethod
     def width(self, u: Tensor) -> Tensor:
-        r"""How wide chains of one datum spread, a mean over data, with shape ``(1, ...)``."""
+        r"""How wide chains of one datum spread, with shape ``(1, ...)``, the same for all data.
+
+        It broadcasts to coordinates, equal where a drift mixes elements.
+        """
 
     @abstractmethod
     def drift(self, u: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,8 +94,10 @@ class Flat(Space):
         return v + force
 
     def width(self, u: Tensor) -> Tensor:
-        variance = u.var(0, keepdim=True).mean(self.axis, keepdim=True)
-        return variance.clamp(min=torch.finfo(u.dtype).tiny).sqrt()
+        # The median over data, since a chain may be far out, or nowhere.
+        variance = u.var(0, keepdim=True).nanmedian(self.axis, keepdim=True).values
+        known = variance.isfinite() & (variance > 0)
+        return torch.where(known, variance, 1.0).sqrt()
 
     def drift(self, u: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         return u + time * v, v
@@ -120,8 +125,8 @@ class Spherical(Space):
         return v + _tangent(u, force)
 
     def width(self, u: Tensor) -> Tensor:
-        # Great circles have no direction that is another's than all others.
-        return torch.ones_like(u[:1].narrow(self.axis, 0, 1))
+        # One for all elements: a great circle leads through all of them.
+        return torch.ones_like(u[:1, ..., :1].narrow(self.axis, 0, 1))
 
     def drift(self, u: Tensor, v: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         speed = torch.linalg.vector_norm(v, dim=-1, keepdim=True)

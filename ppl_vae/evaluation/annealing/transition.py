@@ -11,7 +11,7 @@ from torch import Tensor
 from .path import Path
 from .point import Point
 
-__all__ = ["SHARES", "jump", "move"]
+__all__ = ["SHARES", "follow", "jump", "move"]
 
 SHARES = 1.0, 0.5, 0.1
 r"""The shares of the elements of a discrete site that its proposals draw anew, in turn."""
@@ -25,7 +25,8 @@ def move(
 ) -> tuple[Point, Tensor]:
     r"""A transition of Hamiltonian Monte Carlo, of all sites that move at once.
 
-    It is reversible, for any step sizes that do not depend on where the chain is.
+    It is reversible, for any step sizes that do not depend on where the chain is and differ between
+    elements no more than the widths of their space do.
 
     References:
         | MCMC Using Hamiltonian Dynamics (Neal, 2011)
@@ -44,27 +45,52 @@ def move(
         ``(K, n)``.
     """
     if not path.moving:
-        return old, torch.ones_like(old.joint)
+        return old, torch.ones_like(old.start)
 
-    K, n = old.joint.shape
     like = old.u[path.moving[0]]
-    jitter = 1 + JITTER * (2 * torch.rand(K, n, dtype=like.dtype, device=like.device) - 1)
-    eps = {k: sizes[k] * path.spaces[k].spread(jitter, old.u[k]) for k in path.moving}
+    jitter = 2 * torch.rand(old.start.shape, dtype=like.dtype, device=like.device) - 1
+    eps = {k: sizes[k] * path.spaces[k].spread(1 + JITTER * jitter, old.u[k]) for k in path.moving}
     v = {k: path.spaces[k].momentum(old.u[k]) for k in path.moving}
-    u, energy, point, force = dict(old.u), _kinetic(path, v), old, old.force(beta)
+    new, turned = follow(path, batch, old, v, beta, eps, leapfrog)
+    log_ratio = new.log_density(beta) - _kinetic(path, turned)
+    log_ratio = log_ratio - old.log_density(beta) + _kinetic(path, v)
+    accept = log_ratio.nan_to_num(nan=-torch.inf).clamp(max=0).exp()
+    return old.taken(accept, new, path.spaces), accept
+
+
+def follow(
+    path: Path,
+    batch: Any,
+    point: Point,
+    v: Mapping[str, Tensor],
+    beta: Tensor,
+    eps: Mapping[str, Tensor],
+    leapfrog: int,
+) -> tuple[Point, dict[str, Tensor]]:
+    r"""Leapfrog steps along the force, which the same steps undo once the momentum is turned round.
+
+    Arguments:
+        path: The path.
+        batch: The data.
+        point: Where the chains are.
+        v: The momenta, by site that moves.
+        beta: The power.
+        eps: The step sizes, which broadcast to coordinates.
+        leapfrog: The number of steps.
+    """
+    v, spaces, force = dict(v), path.spaces, point.force(beta)
 
     for _ in range(leapfrog):
+        u = dict(point.u)
         for k in path.moving:
-            half = path.spaces[k].kick(u[k], v[k], eps[k] / 2 * force[k])
-            u[k], v[k] = path.spaces[k].drift(u[k], half, eps[k])
+            half = spaces[k].kick(u[k], v[k], eps[k] / 2 * force[k])
+            u[k], v[k] = spaces[k].drift(u[k], half, eps[k])
         point = path.at(batch, u)
         force = point.force(beta)
         for k in path.moving:
-            v[k] = path.spaces[k].kick(u[k], v[k], eps[k] / 2 * force[k])
+            v[k] = spaces[k].kick(u[k], v[k], eps[k] / 2 * force[k])
 
-    log_ratio = point.log_density(beta) - _kinetic(path, v) - old.log_density(beta) + energy
-    accept = log_ratio.nan_to_num(nan=-torch.inf).clamp(max=0).exp()
-    return old.taken(accept, point, path.spaces), accept
+    return point, v
 
 
 def jump(

@@ -7,17 +7,20 @@ from functools import partial
 from typing import Any
 
 import torch
-import zuko
 from torch import Tensor, nn
-from zuko.transforms import (
-    AdditiveTransform,
-    CouplingTransform,
-    DependentTransform,
-    MonotonicAffineTransform,
-)
 
+from ...distributions.validation import keeping_validation
 from .gated import GatedTransform
 from .sigmoidal import SigmoidalTransform
+
+with keeping_validation():
+    import zuko
+    from zuko.transforms import (
+        AdditiveTransform,
+        CouplingTransform,
+        DependentTransform,
+        MonotonicAffineTransform,
+    )
 
 __all__ = ["BUILDERS"]
 

@@ -57,7 +57,10 @@ class Task:
         return None if self.run.unscored else self.run.guide
 
     def simulations(self, asked: int | None, default: int) -> int:
-        r"""The number of data to simulate: what is asked for, the limit, or a default."""
+        r"""The number of data to simulate: what is asked for, the limit, or a default.
+
+        It may exceed the number of the data in whose place they are, which are used over again.
+        """
         return next(n for n in (asked, self.limit, default) if n is not None)
 
     def options(self, total: int | None = None) -> dict[str, Any]:
