@@ -23,8 +23,7 @@ from typing import NamedTuple
 
 import torch
 
-from ppl_vae.experiments.benchmarks.machine import describe
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.page import Part, measured
 from ppl_vae.experiments.benchmarks.paired import draw, made, table
 from ppl_vae.nonfinite import NonFiniteError
 from ppl_vae.run import Run
@@ -206,8 +205,7 @@ def main() -> None:
     if not study.baseline:
         sys.exit("The baseline does not stay finite; there is nothing to compare with.")
 
-    tokens = ["DIR" if token == given.root else token for token in sys.argv[1:]]
-    command = f"python -m ppl_vae.experiments.optimization {shlex.join(tokens)}"
+    how = measured("optimization", given.root)
 
     for name in given.only:
         groups, more = optimizers(study) if name == "optimizers" else (study.answers(name), "")
@@ -220,7 +218,7 @@ def main() -> None:
         if name in parts:
             link = os.path.relpath(file, given.write.parent)
             picture = f"\n\n![{title}: learning curves]({link})"
-            parts[name].write(f"`{command}`: {describe()}.\n\n{text}{more}{picture}")
+            parts[name].write(f"{how}\n\n{text}{more}{picture}")
 
 
 if __name__ == "__main__":

@@ -303,8 +303,6 @@ def test_refusals(make: Callable[[], object], sentence: str) -> None:
 @pytest.mark.parametrize("part", ["Flow((2,))", "Autoregressive((2,))"])
 def test_torch_goes_on_checking(part: str) -> None:
     r"""zuko turns off the checks of all distributions as it is loaded: they are put back."""
-    code = (
-        f"import torch\nfrom ppl_vae.priors import *\n{part}\ntorch.distributions.Normal(0, -1)"
-    )
+    code = f"import torch\nfrom ppl_vae.priors import *\n{part}\ntorch.distributions.Normal(0, -1)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1 and "found invalid values" in done.stderr

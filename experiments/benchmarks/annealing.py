@@ -6,8 +6,6 @@ variables are continuous. All lines are of the same data and the same number of 
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -19,8 +17,7 @@ from rich.console import Console
 
 from ppl_vae import load
 from ppl_vae.evaluation.annealing import annealed_evidence
-from ppl_vae.experiments.benchmarks.machine import describe
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.page import Part, measured
 from ppl_vae.run import Run
 
 HEADS = ("start", "leapfrog steps", "steps", "log p(x)", "median ESS", "accepted", "seconds")
@@ -76,10 +73,8 @@ def main() -> None:
             told.append(line(run, batch, start, leapfrog, given))
             console.print(told[-1], markup=False)
 
-    tokens = ["DIR" if token == str(given.dir) else token for token in sys.argv[1:]]
-    command = f"python -m ppl_vae.experiments.benchmarks.annealing {shlex.join(tokens)}"
     if part is not None:
-        part.write(f"`{command}`: {describe()}.\n\n" + "\n".join(told))
+        part.write(f"{measured('benchmarks.annealing', given.dir)}\n\n" + "\n".join(told))
 
 
 if __name__ == "__main__":

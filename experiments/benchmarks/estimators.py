@@ -8,8 +8,6 @@ datum by datum; bounds from both sides are of data that the model draws.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,8 +18,7 @@ import torch
 from rich.console import Console
 
 from ppl_vae import load
-from ppl_vae.experiments.benchmarks.machine import describe
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.page import Part, measured
 from ppl_vae.run import Run
 
 HEADS = ("what", "data", "nats per datum", "how", "seconds")
@@ -143,10 +140,8 @@ def main() -> None:
     text = "\n".join(lines(load(given.dir), given))
     Console().print(text, markup=False)
 
-    tokens = ["DIR" if token == str(given.dir) else token for token in sys.argv[1:]]
-    command = f"python -m ppl_vae.experiments.benchmarks.estimators {shlex.join(tokens)}"
     if part is not None:
-        part.write(f"`{command}`: {describe()}.\n\n{text}")
+        part.write(f"{measured('benchmarks.estimators', given.dir)}\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@ r"""The part of a Markdown file that a benchmark rewrites."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
-__all__ = ["Part"]
+from ppl_vae.experiments.benchmarks.machine import describe
+
+__all__ = ["Part", "measured"]
 
 
 class Part:
@@ -37,3 +40,14 @@ class Part:
         r"""Puts a text between the markers."""
         head, tail = self.around()
         self.file.write_text(f"{head}\n{text}\n{tail}", encoding="utf-8")
+
+
+def measured(module: str, folder: Path | str) -> str:
+    r"""What was typed, with the user's folder called DIR, and on which machine.
+
+    Arguments:
+        module: The module that runs, below ``ppl_vae.experiments``.
+        folder: The folder.
+    """
+    tokens = ["DIR" if token == str(folder) else token for token in sys.argv[1:]]
+    return f"`python -m ppl_vae.experiments.{module} {shlex.join(tokens)}`: {describe()}."

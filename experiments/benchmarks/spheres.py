@@ -11,15 +11,12 @@ compared datum by datum.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
 from rich.console import Console
 
-from ppl_vae.experiments.benchmarks.machine import describe
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.page import Part, measured
 from ppl_vae.experiments.benchmarks.paired import evidence, made, records, seconds, told
 from ppl_vae.run import Run
 
@@ -66,10 +63,8 @@ def main() -> None:
         lines.append(f"| {' | '.join(row)} |")
         console.print(lines[-1], markup=False, highlight=False)
 
-    tokens = ["DIR" if token == given.root else token for token in sys.argv[1:]]
-    command = f"python -m ppl_vae.experiments.benchmarks.spheres {shlex.join(tokens)}"
     if part is not None:
-        part.write(f"`{command}`: {describe()}.\n\n" + "\n".join(lines))
+        part.write(f"{measured('benchmarks.spheres', given.root)}\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -9,15 +9,12 @@ whole test set of protocol A, and compared datum by datum.
 
 from __future__ import annotations
 
-import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rich.console import Console
 
-from ppl_vae.experiments.benchmarks.machine import describe
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.page import Part, measured
 from ppl_vae.experiments.benchmarks.paired import elbo, evidence, made, records, seconds, told
 from ppl_vae.run import Run
 
@@ -83,10 +80,8 @@ def main() -> None:
         lines.append(f"| {' | '.join(row)} |")
 
     Console().print("\n".join(lines), markup=False, highlight=False)
-    tokens = ["DIR" if token == given.root else token for token in sys.argv[1:]]
-    command = f"python -m ppl_vae.experiments.benchmarks.tightness {shlex.join(tokens)}"
     if part is not None:
-        part.write(f"`{command}`: {describe()}.\n\n" + "\n".join(lines))
+        part.write(f"{measured('benchmarks.tightness', given.root)}\n\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":
