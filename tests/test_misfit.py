@@ -147,6 +147,16 @@ def test_particles_at_once_or_one_by_one() -> None:
     assert found is not None and found.summary()["faults"] == ["too narrow"]
 
 
+def test_memory_changes_nothing() -> None:
+    r"""Draws that the model scores one by one are the same draws."""
+    torch.manual_seed(0)
+    model = Linear(features=20, latent=2)
+    x, guide = model(n=10).detach(), off(model, scale=0.5)
+    found, few = (guide_misfit(model, guide, x, 200, memory=m) for m in (2**29, 1))
+    assert found is not None and few is not None
+    assert torch.allclose(found.precision, few.precision, rtol=1e-3)
+
+
 def test_sites_that_are_not_real() -> None:
     def model(x: Tensor) -> None:
         with pyro.plate("data", len(x)):

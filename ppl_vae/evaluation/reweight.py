@@ -111,13 +111,11 @@ def guide_misfit(
         if not real:
             return None
 
-        draw: Callable[..., Drawn] = _looped
-        if vectorized:
-            step = max(memory // bytes_per_row(model, guide, rows[:1]) // ROWS, 1)
-            draw = partial(_vectorized, step=step)
+        at_once = max(memory // bytes_per_row(model, guide, rows[:1]) // ROWS, 1)
+        draw = partial(_vectorized, step=at_once) if vectorized else _looped
         with pyro.validation_enabled(False):
-            draw = partial(draw, model, guide, depth=depth)
-            blocks = _blocks(draw, rows, particles // DRAWS, real, seed)
+            drawn = partial(draw, model, guide, depth=depth)
+            blocks = _blocks(drawn, rows, particles // DRAWS, real, seed)
 
     precision, natural, power = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     known = power > 0
