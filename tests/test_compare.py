@@ -415,6 +415,36 @@ def test_the_setting_that_all_share_counts(runs: Path) -> None:
     assert {row["estimator"] for row in rows} == {"importance weighting"}
 
 
+def test_data_that_all_share_count(runs: Path) -> None:
+    r"""A run of more data is compared on those that all were evaluated on."""
+    for run in map(Run, (runs / "warm").iterdir()):
+        (record,) = run.evidence
+        more = {**record, "n": 900, "rows": "ffff", "log_evidence": 0.0}
+        (run.dir / "evidence.json").write_text(json.dumps([more, record]))
+    rows = groups([runs / "plain", runs / "warm"])
+    assert all(row["comparable"] and row["n"] < 900 for row in rows)
+
+
+def test_ranked_by_annealing(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r"""Where importance weighting falls short; a run that was not annealed is set apart."""
+    first, second = (sorted((runs / name).iterdir())[0] for name in ("plain", "warm"))
+    with pytest.raises(
+        ValueError, match=r"on test by annealing; call .* --split test --method ais"
+    ):
+        groups([first, second], method="ais")
+    Run(first).diagnose("ais", limit=4, steps=3, chains=2)
+    assert main(["compare", str(first), str(second), "--method", "ais"]) == 0
+    out = capsys.readouterr().out
+    assert "4 data of test, annealed importance sampling, 2 chains of 3 steps" in out
+    assert f"evaluate {second} --split test --method ais" in out
+
+    Run(second).diagnose("ais", limit=4, steps=3, chains=2)
+    rows = groups([first, second], method="ais")
+    assert all(row["comparable"] for row in rows) and rows[1]["paired"]["difference"] < 0
+    Run(second).diagnose("ais", limit=4, steps=4, chains=2)
+    assert {row["steps"] for row in groups([first, second], method="ais")} == {3}
+
+
 APART = {
     "measure": (
         "record",

@@ -105,13 +105,20 @@ def compare_command(tokens: list[str]) -> None:
     parser = ArgumentParser(exit_on_error=False, prog="ppl-vae compare")
     parser.add_argument("dirs", nargs="+", help="The folders of the runs, or folders of runs.")
     parser.add_argument("--split", default="test", help="The split they were evaluated on.")
+    parser.add_argument(
+        "--method",
+        default="importance",
+        choices=["importance", "ais"],
+        help="What they are ranked by: importance weighting, or annealing.",
+    )
     parser.add_argument("--out", default=None, help="An HTML file to write the comparison to.")
     parser.add_argument("--curves", default=None, help="A .png file to draw learning curves to.")
     given = parser.parse_args(tokens)
     if given.curves is not None and Path(given.curves).suffix != ".png":
         raise ValueError(f"Learning curves are drawn to a .png file, got {given.curves}.")
 
-    found = _ranked(given.dirs, given.split, needed=given.curves is None or given.out is not None)
+    needed = given.curves is None or given.out is not None
+    found = _ranked(given.dirs, given.split, given.method, needed=needed)
     if given.curves is None and given.out is None:
         return
 
@@ -126,9 +133,9 @@ def compare_command(tokens: list[str]) -> None:
         print(write_comparison(found, Path(given.out), title="Comparison", curves=curves))
 
 
-def _ranked(folders: list[str], split: str, *, needed: bool) -> list[dict[str, Any]]:
+def _ranked(folders: list[str], split: str, method: str, *, needed: bool) -> list[dict[str, Any]]:
     try:
-        found = groups(folders, split=split)
+        found = groups(folders, split=split, method=method)
     except NotEvaluated as error:
         if needed:
             raise

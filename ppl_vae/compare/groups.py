@@ -14,7 +14,7 @@ from ..run import Run, load
 from ..run.readiness import refusal, unready
 from .configuration import configuration, runs_in, tell_apart, variant
 from .paired import paired
-from .record import Setting, chosen, facts, per_datum, shared
+from .record import chosen, facts, per_datum, shared
 from .table import is_ready
 
 __all__ = ["NotEvaluated", "groups", "illustrate"]
@@ -29,9 +29,16 @@ COMPARED = (
     "base_measure",
     "estimator",
     "particles",
+    "steps",
+    "leapfrog",
+    "start",
+    "spacing",
     "weights",
     "rows",
 )
+
+ESTIMATED = "log_evidence", "standard_error", "monte_carlo_error"
+r"""The numbers that every evaluation has, if they are finite."""
 
 WORDS = {
     "n": "it was evaluated on {} data, the others on {}",
@@ -47,13 +54,16 @@ class NotEvaluated(ValueError):
     r"""No run was evaluated on the split, so that none can be ranked."""
 
 
-def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[str, Any]]:
+def groups(
+    folders: Sequence[str | Path], *, split: str = "test", method: str = "importance"
+) -> list[dict[str, Any]]:
     r"""Groups runs that differ in the seed alone, best log p(x) first.
 
-    A group of one run has the standard error over the data, one of several runs that over the
-    seeds. Groups whose data, split, protocol, preprocessing, base measure, estimator or particles
-    are not those of most are marked as not comparable, with the reason. So are runs that were not
-    evaluated yet: they come last, each by itself, not ``ready`` and without numbers (NaN).
+    Runs are compared by an evaluation that all share, on the same data if there is one. A group of
+    one run has the standard error over the data, one of several runs that over the seeds. Groups
+    whose data, split, protocol, preprocessing, base measure, estimator or particles are not those
+    of most are marked as not comparable, with the reason. So are runs that were not evaluated yet:
+    they come last, each by itself, not ``ready`` and without numbers (NaN).
 
     Those that are comparable have under ``paired`` what :func:`~ppl_vae.compare.paired` tells of
     them against the best; the best itself has None, and so has a group whose numbers per datum, or
@@ -62,6 +72,7 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     Arguments:
         folders: Folders of runs, or folders that hold them.
         split: The split that they were evaluated on.
+        method: ``"importance"`` weighting, or annealing, ``"ais"``.
 
     Raises:
         NotEvaluated: If no run was evaluated on the split.
@@ -70,15 +81,15 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     found: dict[Any, dict[int, dict[str, Any]]] = {}
     runs = runs_in(folders)
 
-    late = {place: row for place, run in runs.items() if (row := unready(run, split))}
+    late = {place: row for place, run in runs.items() if (row := unready(run, split, method))}
     ready = [run for place, run in runs.items() if place not in late]
     if late and not ready:
-        raise NotEvaluated(refusal(list(runs.values()), split))
+        raise NotEvaluated(refusal(list(runs.values()), split, method))
 
-    setting = shared(ready, split)
+    setting = shared(ready, split, method)
 
     for run in ready:
-        row = _row(run, split, setting)
+        row = _row(run, chosen(run, split, setting, method))
         # Runs that were evaluated differently are no group, whatever their configuration.
         key = (configuration(run), *(row.get(name) for name in COMPARED))
         found.setdefault(key, {}).setdefault(run.config["seed"], row)
@@ -87,7 +98,7 @@ def groups(folders: Sequence[str | Path], *, split: str = "test") -> list[dict[s
     rows = [_group(list(members.values())) for members in found.values()]
     tell_apart(rows)
     _judge(rows)
-    rows.sort(key=lambda row: (not row["comparable"], -row["log_evidence"]))
+    rows.sort(key=_order)
     _pair(rows)
     return [*rows, *late.values()]
 
@@ -98,12 +109,19 @@ def illustrate(rows: Sequence[dict[str, Any]]) -> None:
         row["figures"] = load(row["dir"], device="cpu").figures()
 
 
-def _row(run: Run, split: str, setting: Setting | None) -> dict[str, Any]:
-    record = chosen(run, split, setting)
+def _order(row: dict[str, Any]) -> Any:
+    value = row["log_evidence"]
+    return not row["comparable"], math.isnan(value), -value
+
+
+def _row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
+    # What is not finite is null in a file.
+    told = {k: math.nan if record.get(k) is None else record[k] for k in ESTIMATED}
     return {
         **record,
+        **told,
         **facts(run.data_summary),
-        "khat_share": record["khat"]["share_over_0.7"],
+        "khat_share": (record.get("khat") or {}).get("share_over_0.7"),
         "dir": run.dir,
         "name": variant(run.dir),
         "values": {run.config["seed"]: per_datum(run, record)},

@@ -13,38 +13,52 @@ from ..run import Run
 
 __all__ = ["Setting", "chosen", "facts", "per_datum", "shared"]
 
-Setting = tuple[str, int]
-r"""How the evidence was estimated, and with how many particles."""
+Setting = Mapping[str, Any]
+r"""How the evidence was estimated, and perhaps of which data, by the names of a record's fields."""
 
 PLAIN = "importance weighting"
+HOW = ("estimator", "particles", "steps", "leapfrog", "start", "spacing", "weights")
+WHOLE = (*HOW, "n", "rows")
 
 
-def shared(runs: Sequence[Run], split: str) -> Setting | None:
-    r"""The setting of an estimator that all runs were evaluated with, None if there is none.
+def shared(runs: Sequence[Run], split: str, method: str = "importance") -> Setting | None:
+    r"""The setting that all runs were evaluated with, None if there is none.
 
-    Plain importance weighting comes before other draws, then many particles before few.
+    On the same data if they all were. Plain importance weighting comes before other draws, then
+    many data before few, then many particles and steps.
 
     Arguments:
         runs: The runs.
         split: The split that they were evaluated on.
+        method: ``"importance"`` or ``"ais"``.
     """
-    known = [{_setting(r) for r in _records(run, split)} for run in runs]
-    return max(set.intersection(*known), key=_rank, default=None) if known else None
+    records = [_records(run, split, method) for run in runs]
+
+    for names in (WHOLE, HOW):
+        known = [{tuple(r.get(name) for name in names) for r in found} for found in records]
+        if common := set.intersection(*known) if known else set():
+            return max((dict(zip(names, values, strict=True)) for values in common), key=_rank)
+
+    return None
 
 
-def chosen(run: Run, split: str, setting: Setting | None) -> dict[str, Any]:
+def chosen(
+    run: Run, split: str, setting: Setting | None, method: str = "importance"
+) -> dict[str, Any]:
     r"""The record of a run that is compared: of the setting if there is one, of most data.
 
-    Records of other methods than importance weighting do not count.
+    Records of other methods do not count.
 
     Arguments:
         run: The run, which was evaluated.
         split: The split.
         setting: What :func:`shared` tells.
+        method: ``"importance"`` or ``"ais"``.
     """
-    records = _records(run, split)
-    same = [r for r in records if _setting(r) == setting] or records
-    return max(same, key=lambda r: (r["n"], _rank(_setting(r))))
+    records = _records(run, split, method)
+    wanted = (setting or {}).items()
+    same = [r for r in records if all(r.get(k) == v for k, v in wanted)] or records
+    return max(same, key=lambda record: (record["n"], _rank(record)))
 
 
 def facts(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,17 +89,13 @@ def per_datum(run: Run, record: Mapping[str, Any]) -> np.ndarray | None:
     return None if arrays is None else arrays["log_evidence"]
 
 
-def _records(run: Run, split: str) -> list[dict[str, Any]]:
-    return [r for r in run.evidence if r.get("method") == "importance" and r["split"] == split]
+def _records(run: Run, split: str, method: str) -> list[dict[str, Any]]:
+    return [r for r in run.evidence if r.get("method") == method and r["split"] == split]
 
 
-def _setting(record: Mapping[str, Any]) -> Setting:
-    return record["estimator"], record["particles"]
-
-
-def _rank(setting: Setting) -> Any:
-    estimator, particles = setting
-    return estimator == PLAIN, particles, estimator
+def _rank(record: Mapping[str, Any]) -> Any:
+    sizes = (record.get(name) or 0 for name in ("n", "particles", "steps"))
+    return record["estimator"] == PLAIN, *sizes, record["estimator"], str(record.get("start"))
 
 
 def _scaling(state: Mapping[str, Any] | None) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 __all__ = ["is_ready", "print_table"]
 
+FEW = 0.05
+r"""The share of data with a k-hat over 0.7 up to which an average over data hardly suffers."""
+
 
 def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
     r"""Prints groups as a table."""
@@ -25,8 +28,8 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
         error = f" ± {row['standard_error']:.2f}" if not math.isnan(row["standard_error"]) else ""
         table.add_row(
             escape(row["name"]) + ("" if row["runs"] == 1 else f" ({row['runs']} seeds)"),
-            f"{row['elbo']:.2f}",
-            f"{row['kl']:.2f}",
+            _number(row.get("elbo")),
+            _number(row.get("kl")),
             f"{row['log_evidence']:.2f}{error}",
             _behind(row),
             "-" if row["bits_per_dim"] is None else f"{row['bits_per_dim']:.4f}",
@@ -46,8 +49,32 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
             console.print(told, markup=False, soft_wrap=True)
     if ready:
         kinds = " and ".join(sorted({row["standard_error_kind"] for row in ready}))
-        console.print(f"± is the standard error {kinds}; log p(x) is a lower bound on average.")
+        console.print(
+            f"{_told(ready)}. ± is the standard error {kinds}; log p(x) is a lower bound on "
+            "average.",
+            markup=False,
+        )
     _explain(console, ready)
+    if any((row["khat_share"] or 0.0) > FEW for row in ready):
+        console.print(
+            "k-hat is over 0.7 for more than one datum in twenty: importance weighting may fall "
+            "short by more than these differences, which no error here covers; rank by annealing "
+            "(evaluate and compare with --method ais).",
+            soft_wrap=True,
+        )
+
+
+def _told(rows: Sequence[dict[str, Any]]) -> str:
+    # Those that are ranked are told of alike.
+    row = next((row for row in rows if row["comparable"]), rows[0])
+    how = f"{row['particles']} particles"
+    if row.get("steps") is not None:
+        how = f"{row['particles']} chains of {row['steps']} steps"
+    return f"{row['n']} data of {row['split']}, {row['estimator']}, {how}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _behind(row: dict[str, Any]) -> str:
