@@ -85,8 +85,10 @@ def test_evaluate_prints_its_record(trained: Path, capsys: pytest.CaptureFixture
     assert told.startswith(f"log p(x) = {record['log_evidence']:.2f} ± ")
 
     out, _ = call(capsys, line)
-    first, *_, sentences = out.rstrip().splitlines()
+    first, *_, sentences, _, then = out.rstrip().splitlines()
     assert first in told and sentences in told
+    assert then == f"Filed in {trained}/evidence.json. Next: ppl-vae report {trained}"
+    assert "verdict" in record and record["verdict"] == sentences
     assert f"{record['elbo']:.2f}" in out and "bits per dimension" in out
 
 

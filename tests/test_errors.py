@@ -190,7 +190,7 @@ CASES: dict[str, tuple[str, str]] = {
     "option without value": (digits("--prior"), "--prior needs a value"),
     "out without value": ("train digits --out", "--out needs a value"),
     "option of a command": ("evaluate run --particels 3", "did you mean '--particles'"),
-    "argument of a command": ("evaluate", "argument is missing: dir"),
+    "argument of a command": ("evaluate", "argument is missing: DIR"),
     "stray argument of a command": ("sample run extra", "no place for 'extra'"),
     "argument of list": (
         "list prior",

@@ -156,6 +156,7 @@ ALLOWED: dict[str, set[str]] = {
     "arviz.py": {"arviz", "ppl_vae.posterior", "ppl_vae.run"},
     "run/*": PYRO | LANGUAGE | ENGINE | RUNS | {"numpy", "yaml"},
     "drawing/*": {"torch", "numpy", "matplotlib", "ppl_vae.fit", "ppl_vae.drawing"},
+    "drawing/verdict.py": {"ppl_vae.evaluation.judgement"},  # of records without one
     "plots.py": ENGINE
     | RUNS
     | {"ppl_vae.drawing"}

@@ -246,3 +246,49 @@ def test_estimators_stand_side_by_side(run: Run) -> None:
     arrays = run.evidence_per_datum("test")
     assert arrays is not None
     assert float(arrays["log_evidence"].mean()) == pytest.approx(plain["log_evidence"])
+
+
+def test_a_refined_guide_is_not_the_run_s(run: Run) -> None:
+    r"""Its ELBO is told as that of the refined guide, and as no ELBO of the run."""
+    record = run.diagnose("importance", limit=20, particles=30, refine=2)
+    assert "refined_elbo" in record and not {"elbo", "kl", "reconstruction"} & record.keys()
+    told = dict(terms(record))
+    assert "ELBO of the refined guide" in told and "ELBO" not in told
+    (group,) = groups([str(run.dir)])
+    assert group["comparable"] and "elbo" not in group
+
+
+def test_annealing_that_falls_behind_says_so(run: Run) -> None:
+    r"""Beside the importance weighting of the most of the same data, with the most particles."""
+    for particles, limit in ((30, 20), (60, 20), (200, 3)):
+        run.diagnose("importance", limit=limit, particles=particles)
+    record = run.diagnose("ais", limit=20, steps=1, chains=4)
+    above = record["above_importance"]
+    assert above["n"] == 20 and above["particles"] == 60 and above["difference"] < 0
+    assert "nats below importance weighting with 60 particles" in record["verdict"]
+
+
+def test_bounds_that_cannot_be_are_clipped(run: Run) -> None:
+    r"""A divergence is not negative, and the information of codes at most their rate."""
+    record = run.diagnose("latent", limit=20, draws=2, steps=0)
+    rate = record["rate"]
+    wide = {"lower": -1.0, "upper": rate + 5}
+    told = dict(terms({**record, "information": wide, "marginal_kl": wide}))
+    assert told["mutual information"] == told["KL(q(z), p(z))"] == f"0.00 to {rate:.2f}"
+
+
+def test_a_stop_tells_what_is_kept(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r"""Nothing, before the first data are finished."""
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "diagnose", stopped)
+    _, err = call(capsys, f"evaluate {run.dir}", status=130)
+    assert "kept" not in err
+    (run.dir / "unfinished").mkdir()
+    (run.dir / "unfinished" / "0.npz").touch()
+    _, err = call(capsys, f"evaluate {run.dir}", status=130)
+    assert "the same command goes on from there" in err

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppl_vae.drawing.verdict import verdict
 from ppl_vae.evaluation import guide_misfit, log_evidence
+from ppl_vae.evaluation.judgement import judge
 from ppl_vae.evaluation.misfit import Misfit
 from ppl_vae.evaluation.reweight import reweighted
 from ppl_vae.models import Linear
@@ -215,7 +215,7 @@ def test_verdicts_name_it() -> None:
         summary = log_evidence(model, guide, x, 200).summary()
         misfit = guide_misfit(model, guide, x)
         assert misfit is not None
-        return verdict({**summary, "split": "test", "misfit": misfit.summary()})[1]
+        return judge({**summary, "split": "test", "misfit": misfit.summary()})[1]
 
     assert "The guide is too narrow" in sentences(scale=0.5)
     assert "The guide is too wide" in sentences(scale=2.0)

@@ -143,7 +143,7 @@ def test_report_says_what_was_run(tmp_path: Path) -> None:
     page = Page(write_report(FakeRun(tmp_path)))
     told = ("Vamp(components=100)", "1 x 8 x 8", "171,088", "torch=2.15.0", "abc123", "27 seconds")
     told += ("5 epochs, the best is epoch 5", "-97.98 ± 1.22", "2.2087", "0.027", "60.00 / 1.50")
-    told += ("12 %", "before this number ranks models", "These are the data of training")
+    told += ("12 %", "Before this number ranks models", "These are the data of training")
     missing = [words for words in told if words not in page.words]
     assert missing == ["27 seconds"]  # 27.5 is rounded to even
     assert "28 seconds" in page.words
@@ -220,7 +220,7 @@ def test_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     [
         ({"khat": {"share_over_0.7": 0.0}}, "good", "can be trusted"),
         ({"khat": {"share_over_0.7": 0.004}}, "fair", "under 1 %"),
-        ({"khat": {"share_over_0.7": 0.12}}, "poor", "12 %: more particles or a better guide"),
+        ({"khat": {"share_over_0.7": 0.12}}, "poor", "12 %: this is a lower bound"),
         ({"khat": {"share_over_0.7": None}}, "poor", "cannot be judged"),
         ({"khat": {"share_over_0.7": 0.0}, "monte_carlo_error": 1.0}, "fair", "more particles"),
         ({"khat": {"share_over_0.7": 0.0}, "standard_error": float("nan")}, "poor", "One datum"),

@@ -274,8 +274,18 @@ x = torch.randn(90, 2)
 linear = Linear(2, 1)
 REFUSED: dict[str, tuple[Callable[..., Any], Any, dict[str, Any], str]] = {
     "few": (linear, x[:30], {}, "with 20 data or more"),
-    "few in the reference": (linear, x, {"reference": x[:30]}, "a reference of twice as many"),
-    "draws": (linear, x, {"draws": 31}, "90 rows for 31 draws"),
+    "few in the reference": (
+        linear,
+        x,
+        {"reference": x[:30]},
+        "got 15, from 90 held-out rows and 30 others",
+    ),
+    "draws": (
+        linear,
+        x,
+        {"draws": 31},
+        "For 31 draws .*31 held-out rows and 62 others are needed, or 93 in all; got 90",
+    ),
     "missing": (linear, x.masked_fill(x > 1, torch.nan), {}, "nothing is missing|support"),
     "labels": (linear, x, {"labels": torch.zeros(4)}, r"shape \(90,\)"),
     "no n": (no_n, x, {}, "takes no n"),

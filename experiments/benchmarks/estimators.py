@@ -138,7 +138,7 @@ def main() -> None:
     part = None if given.write is None else Part(given.write, "estimators")
     torch.set_num_threads(1)
     text = "\n".join(lines(load(given.dir), given))
-    Console().print(text, markup=False)
+    Console().print(text, markup=False, soft_wrap=True)
 
     if part is not None:
         part.write(f"{measured('benchmarks.estimators', given.dir)}\n\n{text}")

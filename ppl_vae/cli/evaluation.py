@@ -13,7 +13,7 @@ from ..catalogue import nearest
 from ..compare import NotEvaluated, groups, histories, illustrate, print_table
 from ..folder.atomic import write_bytes
 from ..run import load
-from ..run.methods import METHODS, RESUMED
+from ..run.methods import METHODS
 from .output import Counter, complain, picture
 from .tables import print_record
 from .tokens import run_function, value_of
@@ -21,7 +21,8 @@ from .tokens import run_function, value_of
 
 def evaluate_command(tokens: list[str]) -> None:
     r"""evaluate DIR: estimates or bounds log p(x), or judges guide, codes, samples (--method)."""
-    method = value_of([*tokens], "--method") or "importance"
+    asked = value_of([*tokens], "--method")
+    method = asked or "importance"
     if method not in METHODS:
         raise ValueError(
             f"There is no method {method!r}{nearest(method, METHODS)}; there are "
@@ -60,24 +61,27 @@ def evaluate_command(tokens: list[str]) -> None:
             raise ValueError(f"The memory must be positive, got {memory} GiB.")
 
         run = load(dir, device=device, weights=weights)
-        record = run.diagnose(
-            method,
-            split,
-            limit,
-            seed,
-            memory=int(memory * 2**30),
-            progress=Counter("evaluated"),
-            **options,
-        )
+        try:
+            record = run.diagnose(
+                method,
+                split,
+                limit,
+                seed,
+                memory=int(memory * 2**30),
+                progress=Counter("evaluated"),
+                **options,
+            )
+        except KeyboardInterrupt:
+            if any((run.dir / "unfinished").glob("*")):
+                told = "What is finished is kept: the same command goes on from there."
+                print(told, file=sys.stderr)
+            raise
         print_record(record, as_json=json)
+        if not json:
+            print(f"\nFiled in {run.dir}/evidence.json. Next: ppl-vae report {run.dir}")
 
-    name = f"evaluate --method {method}"
-    try:
-        run_function(evaluate, tokens, more=METHODS[method], skip={"task"}, name=name)
-    except KeyboardInterrupt:
-        if method in RESUMED and value_of([*tokens], "--refine") in (None, "0"):
-            print("What is finished is kept: the same command goes on from there.", file=sys.stderr)
-        raise
+    name = "evaluate" if asked is None else f"evaluate --method {method}"
+    run_function(evaluate, tokens, more=METHODS[method], skip={"task"}, name=name)
 
 
 def report_command(tokens: list[str]) -> None:

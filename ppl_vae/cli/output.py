@@ -88,7 +88,7 @@ def complain(error: BaseException) -> None:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or 'a file'}: {error.strerror}."
     if needed := re.match(r"the following arguments are required: (.*)", text):
-        text = f"An argument is missing: {needed.group(1)}; see --help."
+        text = f"An argument is missing: {needed.group(1).upper()}; see --help."
     if loose := re.match(r"unrecognized arguments: (.*)", text, re.IGNORECASE):
         text = f"There is no place for {loose.group(1)!r}; see --help."
 

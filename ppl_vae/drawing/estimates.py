@@ -79,6 +79,10 @@ ESTIMATES: dict[str, tuple[Callable[[Record], Any], str]] = {
         lambda r: number(r.get("elbo")),
         "Nats per datum: the bound that training raises.",
     ),
+    "ELBO of the refined guide": (
+        lambda r: number(r.get("refined_elbo")),
+        "Nats per datum: that of posteriors refined for each datum, not of the run's guide.",
+    ),
     "log p(x) - ELBO": (
         _gap,
         "Nats per datum: what the approximate posterior costs.",

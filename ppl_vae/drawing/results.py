@@ -106,6 +106,8 @@ def _name(record: Record) -> str:
         parts.append(f"annealing, {count(record['steps'])} steps, {record['particles']} chains")
     elif record.get("particles"):
         parts.append(f"{count(record['particles'])} particles")
+        how = str(record.get("estimator", ""))
+        parts.append(how.removeprefix("importance weighting").removeprefix(", "))
 
     return ", ".join(part for part in parts if part)
 

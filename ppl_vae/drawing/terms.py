@@ -33,7 +33,7 @@ def _estimate(record: Record) -> Terms:
 
     if (above := record.get("above_importance")) is not None:
         told = with_error(above["difference"], above["standard_error"])
-        yield f"above {count(above['particles'])} particles, same data", told
+        yield f"less that of {count(above['particles'])} particles, same data", told
     if (misfit := record.get("misfit")) is not None:
         yield from _misfit(misfit)
 
@@ -93,9 +93,13 @@ def _latent(record: Record) -> Terms:
     yield "active dimensions", f"{record['active']} of {record['dimensions']}"
     yield "KL (rate)", with_error(record["rate"], record["rate_error"])
     yield "distortion", with_error(record["distortion"], record["distortion_error"])
+    # Bounds on average: none is worse than zero, or the rate, which both are parts of.
     for term, key in (("mutual information", "information"), ("KL(q(z), p(z))", "marginal_kl")):
         if (part := record[key]) is not None:
-            yield term, f"{number(part['lower'])} to {number(part['upper'])}"
+            low, high = (part[side] if part[side] is not None else None for side in SIDES)
+            low = None if low is None else max(low, 0.0)
+            high = None if high is None else min(high, max(record["rate"], 0.0))
+            yield term, f"{number(low)} to {number(high)}"
     yield "codes against draws of the prior", _p(record["aggregate"]["p_value"])
     if probe := record.get("probe"):
         told = f"{percent(probe['accuracy'])} ± {percent(probe['standard_error'])}"
@@ -127,6 +131,9 @@ def _accuracy(compared: Record, kind: str) -> str:
 
 def _measure(compared: Record, name: str) -> str:
     return with_error(compared[name]["value"], compared[name]["standard_error"])
+
+
+SIDES = "lower", "upper"
 
 
 def _p(value: float | None) -> str:

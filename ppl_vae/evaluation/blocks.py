@@ -175,7 +175,10 @@ def fields(
     log_p = log_w.logsumexp(0) - math.log(particles)
     shares = log_w.double().softmax(0)
     share = shares.square().sum(0)
-    squared = share - 1 / particles if error is None else error(shares)
+    if error is not None:
+        squared = error(shares)
+    else:  # one draw tells no error
+        squared = share - 1 / particles if particles > 1 else torch.full_like(share, torch.nan)
     return {
         "log_evidence": log_p,
         "standard_error": squared.clamp(min=0).sqrt().to(log_p),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .judgement import judge
+
 __all__ = ["Evidence"]
 
 
@@ -98,8 +100,8 @@ class Evidence:
             another test set of this size would change), its ``monte_carlo_error`` (what other
             draws would change), its ``population_error`` and its ``bias`` (what the logarithm of
             an average falls short by, to first order), ``elbo``, ``reconstruction``, ``kl``,
-            ``bits_per_dim``, and the diagnostics ``ess`` (median, min) and ``khat`` (median, max,
-            share over 0.7).
+            ``bits_per_dim``, the diagnostics ``ess`` (median, min) and ``khat`` (median, max, share
+            over 0.7), and a ``verdict`` with its ``level``, ``"good"``, ``"fair"`` or ``"poor"``.
 
         Raises:
             ValueError: If the population is smaller than the data.
@@ -112,7 +114,7 @@ class Evidence:
         spread = self.log_evidence.double().std().item() / n**0.5 if n > 1 else math.nan
         noise = self.standard_error.double().square().mean().item()
         tails = self.khat[self.khat.isnan().logical_not()]
-        return {
+        found: dict[str, Any] = {
             "estimator": self.estimator,
             "particles": self.particles,
             "defensive": self.defensive,
@@ -136,6 +138,8 @@ class Evidence:
                 "share_over_0.7": (tails > 0.7).double().mean().item() if len(tails) else None,
             },
         }
+        level, verdict = judge(found)
+        return {**found, "level": level, "verdict": verdict}
 
 
 def _population_error(spread: float, noise: float, n: int, population: int | None) -> float | None:

@@ -31,6 +31,8 @@ __all__ = ["Gap", "inference_gap"]
 
 SMALL = 0.5
 r"""A gap in nats that is small beside what else a model lacks."""
+MANY = 10
+r"""The number of particles, and of data, under which nothing is told."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def inference_gap(
         ValueError: As :func:`~ppl_vae.evaluation.refine` for guides that cannot be refined, such
             as programs written elsewhere, and as :func:`annealed_evidence`.
     """
+    if particles < MANY:
+        raise ValueError(f"The split takes {MANY} particles or more, got {particles}.")
     if refinement < 2:
         raise ValueError(f"The split takes two steps of refinement or more, got {refinement}.")
 
@@ -187,6 +191,8 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
         "posterior's family."
     )
 
+    if found["n"] < MANY:
+        return "fair", f"{head} So few data tell little: take 50 or more."
     if whole < SMALL:
         return "good", (
             f"{head} The guide is not what limits this model: a better log p(x) asks for another "

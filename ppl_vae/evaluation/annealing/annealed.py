@@ -74,9 +74,11 @@ def weighted(log_w: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     r"""The estimate, its error and the effective sample size of log weights ``(C, n)``."""
     C = len(log_w)
     share = log_w.softmax(0).square().sum(0)
+    # One chain tells no error.
+    squared = (share - 1 / C).clamp(min=0) if C > 1 else torch.full_like(share, torch.nan)
     found = {
         "log_evidence": log_w.logsumexp(0) - math.log(C),
-        "standard_error": (share - 1 / C).clamp(min=0).sqrt(),
+        "standard_error": squared.sqrt(),
         "ess": 1 / share,
     }
     return {name: t.to(dtype) for name, t in found.items()}

@@ -103,7 +103,15 @@ def sandwich(
         below = annealer.lower(part, rows, sizes, told, share=0.5)
         path = annealer.path
         exact = path.coordinates(path.repeated(latent, part, chains))
-        log_w = backward(path, rows, exact, annealer.betas, sizes, leapfrog)
+        log_w = backward(
+            path,
+            rows,
+            exact,
+            annealer.betas,
+            sizes,
+            leapfrog,
+            watch=lambda t: told(1 - t / (2 * steps)),
+        )
         lower, accept = below["log_evidence"], below["acceptance"]
         upper = math.log(chains) - (-log_w).logsumexp(0)
         return {"lower": lower, "upper": upper.to(lower), "acceptance": accept}

@@ -77,12 +77,15 @@ def backward(
     betas: Tensor,
     sizes: StepSizes,
     leapfrog: int,
+    watch: Callable[[int], None] | None = None,
 ) -> Tensor:
     r"""Runs chains from draws of the posterior to the start; see :func:`forward`."""
     T, point = len(betas) - 1, path.at(batch, u)
     log_w = torch.zeros(())
 
     for t in range(T, 0, -1):
+        if watch is not None:
+            watch(t)
         if t < T:
             # What came last on the way forward comes first on the way back.
             point = jump(path, batch, point, betas[t], SHARES[t % len(SHARES)], backward=True)

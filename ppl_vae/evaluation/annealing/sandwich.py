@@ -127,8 +127,9 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
 
     notes = [
         f"On {found['n']} data simulated from the model, log p(x) lies between {low:.2f} and "
-        f"{high:.2f} nats with 95 %; annealing of {found['steps']} steps leaves a gap of {gap:.2f} "
-        f"nats, at most {edge:.2f}."
+        f"{high:.2f} nats with 95 %. Annealing of {found['steps']} steps leaves "
+        f"{f'a gap of {gap:.2f}' if gap > 0 else 'no gap that shows'} nats on average over these, "
+        f"over others at most {edge:.2f}."
     ]
     level = "good" if edge <= 2 * ENOUGH else "fair" if edge <= 10 * ENOUGH else "poor"
 
@@ -153,6 +154,6 @@ def _enough(found: dict[str, Any]) -> str:
             "or train a better guide."
         )
     return (
-        f"Whether {particles} particles are enough is not decided: their gap is at most {edge:.2f} "
-        "nats."
+        f"Whether {particles} particles are enough is not decided: their gap is about "
+        f"{found['importance_gap']:.2f} nats, and at most {edge:.2f}. More simulations decide it."
     )

@@ -26,8 +26,8 @@ SUBJECTS = {
     "predictive": "Predictions of site {site!r}, {names}",
 }
 CURES = {
-    "too narrow": "Take a posterior of a richer family or a larger encoder (evaluate --method gap "
-    "tells which is at fault), or importance sampling, before its spread is used",
+    "too narrow": "Train the guide longer, or take a larger encoder or a posterior of a richer "
+    "family (evaluate --method gap tells which is at fault), before its spread is used",
     "too wide": "Train the guide longer, or take a posterior of a richer family",
     "too low": "Train the guide longer, or take a larger network for it",
     "too high": "Train the guide longer, or take a larger network for it",

@@ -22,7 +22,7 @@ from .known import as_factors, as_labels
 from .mig import mig
 from .pairs import mixture
 from .prior import prior_codes, prior_is_given, standardized
-from .probe import linear_probe
+from .probe import Probe, linear_probe
 from .result import LatentUse
 from .sap import sap
 from .site import SiteUse, compared, site_use, spaced
@@ -112,7 +112,7 @@ def latent_use(
         test=_together(sites, {name: scale for name, (_, scale) in priors.items()}, seed),
         draws=draws,
         given=given,
-        probe=None if labels is None else linear_probe(z, labels, seed=seed),
+        probe=None if labels is None else _probe(z, labels, seed),
         clusters=None if labels is None else k_means(z, labels, seed=seed),
         disentanglement=None if factors is None else _disentanglement(z, factors, seed),
     )
@@ -130,6 +130,12 @@ def _check(
         as_labels(labels, n)
     if factors is not None:
         as_factors(np.zeros((n, 1)), factors)
+
+
+def _probe(z: Tensor, labels: Tensor | np.ndarray, seed: int) -> Probe | None:
+    # A label that no two data share cannot be learned from one of them.
+    levels = np.unique(torch.as_tensor(labels).cpu().numpy())
+    return linear_probe(z, labels, seed=seed) if len(levels) < len(labels) else None
 
 
 def _together(sites: Mapping[str, SiteUse], scales: Mapping[str, Tensor], seed: int) -> TwoSample:

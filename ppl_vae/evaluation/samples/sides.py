@@ -117,11 +117,15 @@ def _size(n: int, r: int | None, draws: int | None, limit: int) -> int:
     most = n // 3 if r is None else min(n, r // 2)
     m = min(most, limit) if draws is None else draws
 
-    if m > most or m < FEWEST:
-        there = f"{n} rows" if r is None else f"{n} rows and a reference of {r}"
+    if m < FEWEST:
         raise ValueError(
-            f"Samples are compared with {FEWEST} data or more, and need three times as many rows, "
-            f"or as many and a reference of twice as many; got {there} for {m} draws."
+            f"Samples are compared with {FEWEST} data or more; got {m}, from {n} held-out rows"
+            f"{', a third of which is compared' if r is None else f' and {r} others'}."
+        )
+    if m > most:
+        raise ValueError(
+            f"For {m} draws there are too few data: {m} held-out rows and {2 * m} others are "
+            f"needed, or {3 * m} in all; got {n}{'' if r is None else f' and {r}'}."
         )
     return m
 

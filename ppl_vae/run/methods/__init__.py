@@ -17,7 +17,7 @@ from .latent import latent
 from .samples import samples
 from .task import Task
 
-__all__ = ["METHODS", "RESUMED", "UNGUIDED", "Task"]
+__all__ = ["METHODS", "UNGUIDED", "Task"]
 
 METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     "importance": importance,
@@ -32,6 +32,3 @@ r"""The ways by name, as on the command line."""
 
 UNGUIDED = "ais", "bdmc", "samples"
 r"""Those that can do without a guide that has a density."""
-
-RESUMED = "importance", "ais", "bdmc"
-r"""Those that go on where they were stopped, importance weighting unless its guide is refined."""

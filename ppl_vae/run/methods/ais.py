@@ -50,30 +50,31 @@ def ais(
     summary, arrays = found.summary(dimensions(batch["x"])), found.arrays()
 
     if (above := _above(task, arrays["log_evidence"])) is not None:
-        told = f"{above['difference']:.2f} ± {above['standard_error']:.2f}"
         summary["above_importance"] = above
-        summary["verdict"] += (
-            f" On {above['n']} of the same data it is {told} nats above {above['estimator']} with "
-            f"{above['particles']} particles."
-        )
+        summary["verdict"] += f" {_told(above)}"
     return task.filed(summary, arrays, kept)
 
 
 def _above(task: Task, annealed: np.ndarray) -> dict[str, Any] | None:
     # Both are lower bounds on average: what one is above the other by, the other falls short by.
-    record = task.run.importance(task.split)
-    arrays = None if record is None else task.run.arrays_of(record)
-    if arrays is None or record["weights"] != task.run.weights:
+    found = (_beside(task, record, annealed) for record in task.run.evidence)
+    return max(filter(None, found), key=lambda d: (d["n"], d["particles"]), default=None)
+
+
+def _beside(task: Task, record: dict[str, Any], annealed: np.ndarray) -> dict[str, Any] | None:
+    same = "importance", task.split, task.run.weights
+    if (record["method"], record["split"], record.get("weights")) != same:
+        return None
+
+    arrays = task.run.arrays_of(record)
+    if arrays is None:
         return None
 
     _, mine, theirs = np.intersect1d(
         task.batch["index"].cpu().numpy(), arrays["index"], return_indices=True
     )
-    if len(mine) < 2:
-        return None
-
     differences = annealed[mine] - arrays["log_evidence"][theirs]
-    if not np.isfinite(differences).all():
+    if len(mine) < 2 or not np.isfinite(differences).all():
         return None
     return {
         "estimator": record["estimator"],
@@ -82,3 +83,15 @@ def _above(task: Task, annealed: np.ndarray) -> dict[str, Any] | None:
         "difference": float(differences.mean()),
         "standard_error": float(differences.std(ddof=1) / len(mine) ** 0.5),
     }
+
+
+def _told(above: dict[str, Any]) -> str:
+    apart, error = above["difference"], above["standard_error"]
+    other = f"{above['estimator']} with {above['particles']} particles"
+    side = "above" if apart >= 0 else "below"
+    told = (
+        f"On {above['n']} of the same data it is {abs(apart):.2f} ± {error:.2f} nats {side} {other}"
+    )
+    if apart < -2 * error:
+        return f"{told}, the better bound here: chains need more steps."
+    return f"{told}."

@@ -93,7 +93,7 @@ def implied(
 
 def _told(real: Mapping[str, Any] | None) -> str:
     if real is None:
-        return "What it says of real data shows once they are annealed alike (--method ais)."
+        return "Anneal real data alike (--method ais) to see whether they are as easy as these."
     if "apart" in real:
         how = "less" if real["apart"] < 0 else "more"
         return (

@@ -8,6 +8,7 @@ import torch
 
 from ...evaluation import guide_misfit, log_evidence
 from ...evaluation import refine as refined_guide
+from ...evaluation.judgement import judge
 from ..evaluations import dimensions
 from .task import Task
 
@@ -21,7 +22,7 @@ def importance(
     defensive: float = 0.0,
     draws: Literal["random", "sobol"] = "random",
     refine: int = 0,
-    compile: str = "auto",
+    compile: Literal["auto", "off", "fx", "inductor", "cudagraph"] = "auto",
     vectorized: bool = True,
 ) -> dict[str, Any]:
     r"""Estimates log p(x) by importance weighting: a lower bound on average.
@@ -73,5 +74,9 @@ def importance(
     summary["misfit"] = None if misfit is None else misfit.summary()
 
     if refine:
+        # Those of the run's own guide are others.
+        summary["refined_elbo"] = summary.pop("elbo")
+        del summary["reconstruction"], summary["kl"]
         summary["estimator"] += f", guide refined by {refine} steps for each datum"
+    summary["level"], summary["verdict"] = judge({**summary, "split": task.split})
     return task.filed(summary, evidence.arrays(), kept)
