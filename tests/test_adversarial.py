@@ -487,6 +487,7 @@ def test_a_minibatch_of_more_data(make: Callable[..., Adversarial]) -> None:
 # Trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("contrast", "steps", "nats"),
     [("adaptive", 400, 0.05), pytest.param("prior", 1200, 0.3, marks=pytest.mark.slow)],

@@ -242,6 +242,7 @@ def test_a_minibatch_is_scaled_up(float64: None) -> None:
 # What it finds
 
 
+@pytest.mark.slow
 def test_a_linear_one_finds_the_principal_subspace(float64: None) -> None:
     r"""Without penalties, that of probabilistic PCA: the sine of the angle is below 1e-4."""
     spread = torch.tensor([3.0, 2.0, 0.8, 0.6, 0.4])

@@ -247,6 +247,7 @@ def test_evidence_to_the_bit(name: str) -> None:
     assert off.log_evidence.equal(fx.log_evidence) and off.ess.equal(fx.ess)
 
 
+@pytest.mark.slow
 @compiler
 def test_evidence_compiled() -> None:
     model, guide, x = PROGRAMS["normal, bernoulli"]()

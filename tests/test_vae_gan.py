@@ -231,6 +231,7 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], VAEGAN]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(v, marks=() if v == "one site" else pytest.mark.slow) for v in CASES]
 )
