@@ -313,7 +313,7 @@ def test_from_the_prior_the_guide_is_not_asked(float64: None) -> None:
 @pytest.mark.slow
 def test_sandwich_tells_what_is_enough(float64: None) -> None:
     model, guide, x = linear(2)
-    found = sandwich(model, guide, {"x": x}, n=20, particles=200, steps=200)
+    found = sandwich(model, guide, {"x": x}, n=20, particles=200, steps=1000)
     # With the exact guide all weights are alike.
     assert found.cubo is not None and found.importance is not None
     torch.testing.assert_close(found.cubo, found.importance, rtol=0, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .estimates import ESTIMATES, count, log_evidence, subject
+from .estimates import ESTIMATES, NONE, count, log_evidence, subject
 from .page import Html, element, join, listing, number, percent, table
 from .terms import terms
 from .verdict import verdict
@@ -27,15 +27,17 @@ def headline(evidence: Sequence[Record]) -> Iterable[Html]:
 
 
 def results(evidence: Sequence[Record]) -> Iterable[Html]:
-    r"""A column for each record, with the last to tell how to read it, and verdicts."""
+    r"""A column for each record, how to read the rows, and verdicts."""
     told = [record for record in evidence if "log_evidence" in record]
     if not told:
         return
 
     yield element("h2", "Results")
-    heads = ("", *map(_name, told), "how to read it")
-    rows = [[term, *map(show, told), note] for term, (show, note) in ESTIMATES.items()]
-    yield table(rows, heads, notes=True)
+    rows = {term: [*map(show, told)] for term, (show, _) in ESTIMATES.items()}
+    known = [term for term, values in rows.items() if set(values) != {NONE}]
+    yield table([[term, *rows[term]] for term in known], ("", *map(_name, told)))
+    notes = listing((term, ESTIMATES[term][1]) for term in known)
+    yield element("details", join([element("summary", "How to read it"), notes]))
 
     # The verdict on the best stands at the head of the page.
     for record in told:
