@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..run import Run, load
-from ..run.readiness import refusal, unready
+from ..run.readiness import lack, refusal, unready
 from .configuration import configuration, runs_in, tell_apart, variant
 from .paired import paired
 from .record import chosen, facts, per_datum, shared
@@ -81,10 +81,10 @@ def groups(
     found: dict[Any, dict[int, dict[str, Any]]] = {}
     runs = runs_in(folders)
 
-    late = {place: row for place, run in runs.items() if (row := unready(run, split, method))}
-    ready = [run for place, run in runs.items() if place not in late]
+    late = [run for run in runs.values() if lack(run, split, method)]
+    ready = [run for run in runs.values() if run not in late]
     if late and not ready:
-        raise NotEvaluated(refusal(list(runs.values()), split, method))
+        raise NotEvaluated(refusal(late, split, method))
 
     setting = shared(ready, split, method)
 
@@ -100,7 +100,7 @@ def groups(
     _judge(rows)
     rows.sort(key=_order)
     _pair(rows)
-    return [*rows, *late.values()]
+    return [*rows, *filter(None, (unready(run, split, method, setting) for run in late))]
 
 
 def illustrate(rows: Sequence[dict[str, Any]]) -> None:

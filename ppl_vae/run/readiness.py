@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
+from .methods import METHODS
 from .records import Records
 
 __all__ = ["lack", "refusal", "unready"]
+
+Setting = Mapping[str, Any]
 
 NUMBERS = (
     *("log_evidence", "standard_error", "monte_carlo_error", "elbo", "reconstruction", "kl"),
@@ -24,13 +28,16 @@ UNSCORED = (
 NAMES = {"importance": "importance weighting", "ais": "annealing"}
 
 
-def lack(run: Records, split: str, method: str = "importance") -> str | None:
+def lack(
+    run: Records, split: str, method: str = "importance", setting: Setting | None = None
+) -> str | None:
     r"""What a run lacks to be ranked, with the command if there is one; None if it lacks nothing.
 
     Arguments:
         run: The run.
         split: The split that it should have been evaluated on.
         method: The method that it should have been evaluated by.
+        setting: How others were evaluated, by the names of a record's fields.
     """
     if any(r["split"] == split and r["method"] == method for r in run.evidence):
         return None
@@ -39,8 +46,8 @@ def lack(run: Records, split: str, method: str = "importance") -> str | None:
         return UNSCORED
 
     folder = shlex.quote(str(run.dir))
-    evaluate = f"ppl-vae evaluate {folder} --split {split}"
-    evaluate += "" if method == "importance" else f" --method {method}"
+    alike = _options(method, setting or {}, run.data_summary.get("counts", {}).get(split, 0))
+    evaluate = " ".join([f"ppl-vae evaluate {folder} --split {split}", *alike])
 
     if not (run.dir / "checkpoints" / "best.safetensors").is_file():
         # It was stopped before its first epoch was over.
@@ -51,9 +58,24 @@ def lack(run: Records, split: str, method: str = "importance") -> str | None:
     return f"was not evaluated on {split}{by}; call {evaluate}"
 
 
-def unready(run: Records, split: str, method: str = "importance") -> dict[str, Any] | None:
+def _options(method: str, setting: Setting, size: int) -> Iterator[str]:
+    r"""What the command line needs beside the defaults to evaluate a run as others were."""
+    if method != "importance":
+        yield f"--method {method}"
+    if (n := setting.get("n")) is not None and n < size:
+        yield f"--limit {n}"
+
+    told = {**setting, "chains": setting.get("particles")}
+    for name, parameter in signature(METHODS[method]).parameters.items():
+        if told.get(name) not in (None, parameter.default):
+            yield f"--{name} {told[name]}"
+
+
+def unready(
+    run: Records, split: str, method: str = "importance", setting: Setting | None = None
+) -> dict[str, Any] | None:
     r"""A run in a comparison, without numbers, and why; None if it can be ranked."""
-    missing = lack(run, split, method)
+    missing = lack(run, split, method, setting)
 
     if missing is None:
         return None
