@@ -132,11 +132,20 @@ def _compared(groups: Sequence[Record]) -> list[Html]:
             "p",
             "The runs saw the same data and share their luck: the difference of two is known "
             "better than their error bars suggest. Only log p(x) ranks models, for the ELBO mixes "
-            "the model with its guide. Where the share of k-hat over 0.7 is large, log p(x) is a "
-            "lower bound that a better guide or more particles would raise, and the order may "
-            "change.",
+            f"the model with its guide. {_bound(groups)}",
         ),
     ]
+
+
+def _bound(groups: Sequence[Record]) -> str:
+    if any(group.get("steps") for group in groups):
+        return (
+            "Annealing tells a lower bound, which more steps would raise, and the order may change."
+        )
+    return (
+        "Where the share of k-hat over 0.7 is large, log p(x) is a lower bound that may fall short "
+        "by more than these differences: rank by annealing then."
+    )
 
 
 def _apart(groups: Sequence[Record]) -> list[Html]:
@@ -190,7 +199,8 @@ def _conditions(groups: Sequence[Record]) -> str:
         "protocol {}": first.get("protocol"),
         "base measure {}": first.get("base_measure"),
         "{}": first.get("estimator"),
-        "{} particles": first.get("particles"),
+        "{} chains" if first.get("steps") else "{} particles": first.get("particles"),
+        "{} steps": first.get("steps"),
     }
     told = [text.format(value) for text, value in known.items() if value]
     where = f"{first.get('n', 'all')} data of {data}, split {first.get('split', 'test')}"

@@ -489,8 +489,7 @@ def test_a_minibatch_of_more_data(make: Callable[..., Adversarial]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("contrast", "steps", "nats"),
-    [("adaptive", 400, 0.05), pytest.param("prior", 1200, 0.3, marks=pytest.mark.slow)],
+    ("contrast", "steps", "nats"), [("adaptive", 400, 0.05), ("prior", 1200, 0.3)]
 )
 def test_linear_model_reaches_its_maximum(contrast: Any, steps: int, nats: float) -> None:
     r"""With a posterior that has no density, log p(x) comes within so much of the best, -6.06.

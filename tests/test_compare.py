@@ -3,6 +3,7 @@ r"""Comparison: groups of seeds, ranks, and what may not be ranked."""
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import statistics
@@ -441,9 +442,26 @@ def test_ranked_by_annealing(runs: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     Run(second).diagnose("ais", limit=4, steps=3, chains=2)
     rows = groups([first, second], method="ais")
-    assert all(row["comparable"] for row in rows) and rows[1]["paired"]["difference"] < 0
+    assert all(row["comparable"] for row in rows)
+    values = {run: Run(run).arrays_of(Run(run).evidence[-1]) for run in (first, second)}
+    apart = abs(np.mean(values[first]["log_evidence"] - values[second]["log_evidence"]))  # type: ignore[index]
+    assert rows[1]["paired"]["difference"] == pytest.approx(-apart)
     Run(second).diagnose("ais", limit=4, steps=4, chains=2)
     assert {row["steps"] for row in groups([first, second], method="ais")} == {3}
+
+
+def test_seeds_that_were_annealed(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    r"""One that is not finite stops no comparison; the worst level counts."""
+    for i, run in enumerate(map(Run, sorted((runs / "plain").iterdir()))):
+        record = run.diagnose("ais", limit=4, steps=3, chains=2)
+        levels = {"log_evidence": None if i else -200.0, "level": "poor" if i else "good"}
+        (run.dir / "evidence.json").write_text(json.dumps([{**record, **levels}]))
+    (row,) = groups([runs / "plain"], method="ais")
+    assert row["runs"] == 2 and math.isnan(row["log_evidence"]) and row["level"] == "poor"
+    assert main(["compare", str(runs / "plain"), "--method", "ais"]) == 0
+    assert "Chains of some do not keep up" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="ranked by importance or ais, got 'gap'"):
+        groups([runs / "plain"], method="gap")
 
 
 APART = {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ppl_vae.cli import main
+from ppl_vae.cli.output import Counter
 from ppl_vae.compare import groups
 from ppl_vae.drawing.terms import terms
 from ppl_vae.folder import checkpoint
@@ -266,6 +267,7 @@ def test_annealing_that_falls_behind_says_so(run: Run) -> None:
     above = record["above_importance"]
     assert above["n"] == 20 and above["particles"] == 60 and above["difference"] < 0
     assert "nats below importance weighting with 60 particles" in record["verdict"]
+    assert record["level"] != "good"
 
 
 def test_bounds_that_cannot_be_are_clipped(run: Run) -> None:
@@ -275,20 +277,31 @@ def test_bounds_that_cannot_be_are_clipped(run: Run) -> None:
     wide = {"lower": -1.0, "upper": rate + 5}
     told = dict(terms({**record, "information": wide, "marginal_kl": wide}))
     assert told["mutual information"] == told["KL(q(z), p(z))"] == f"0.00 to {rate:.2f}"
+    below = {"lower": -2.0, "upper": -1.0}
+    assert dict(terms({**record, "marginal_kl": below}))["KL(q(z), p(z))"] == "0.00 to 0.00"
+    assert dict(terms({**record, "rate": None, "marginal_kl": below}))["KL(q(z), p(z))"]
 
 
 def test_a_stop_tells_what_is_kept(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    r"""Nothing, before the first data are finished."""
+    r"""Nothing before the first data are finished, or of a method that keeps none."""
+    counted = Counter.__call__
 
-    def stopped(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
+    def stopped(after: int) -> None:
+        def stop(self: Counter, n: int) -> None:
+            counted(self, n)
+            if self.done > after:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "diagnose", stopped)
-    _, err = call(capsys, f"evaluate {run.dir}", status=130)
-    assert "kept" not in err
-    (run.dir / "unfinished").mkdir()
-    (run.dir / "unfinished" / "0.npz").touch()
-    _, err = call(capsys, f"evaluate {run.dir}", status=130)
-    assert "the same command goes on from there" in err
+        monkeypatch.setattr(Counter, "__call__", stop)
+
+    for line, after, kept in (
+        ("--method ais --limit 60 --steps 3 --chains 2", 50, True),
+        ("--method ais --limit 60 --steps 4 --chains 2", 10, False),
+        ("--method calibration --simulations 100", 0, False),
+        ("--limit 120 --particles 30", 50, True),
+    ):
+        stopped(after)
+        _, err = call(capsys, f"evaluate {run.dir} {line}", status=130)
+        assert ("the same command goes on from there" in err) == kept, line

@@ -232,9 +232,7 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], VAEGAN]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(v, marks=() if v == "one site" else pytest.mark.slow) for v in CASES]
-)
+@pytest.mark.parametrize("name", CASES)
 def test_replayed_it_is_the_same_to_the_bit(name: str) -> None:
     assert_replayed(*CASES[name], adam)
 

@@ -1,7 +1,7 @@
 r"""The results on MNIST under protocol C: trained, evaluated and printed.
 
-Run it with ``python -m ppl_vae.experiments.benchmarks.mnist --root DIR``; about ten minutes on two
-cores. DIR holds the three files of the fixed binarization.
+Run it with ``python -m ppl_vae.experiments.benchmarks.mnist --root DIR``; about ten minutes a seed
+on two cores. DIR holds the three files of the fixed binarization.
 """
 
 from __future__ import annotations

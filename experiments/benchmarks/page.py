@@ -50,4 +50,6 @@ def measured(module: str, folder: Path | str) -> str:
         folder: The folder.
     """
     tokens = ["DIR" if token == str(folder) else token for token in sys.argv[1:]]
+    if "--write" in tokens:  # where it is written shows by itself
+        del tokens[(i := tokens.index("--write")) : i + 2]
     return f"`python -m ppl_vae.experiments.{module} {shlex.join(tokens)}`: {describe()}."

@@ -2,7 +2,6 @@ r"""Commands that judge runs: evaluate, report, compare."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from ..compare import NotEvaluated, groups, histories, illustrate, print_table
 from ..folder.atomic import write_bytes
 from ..run import load
 from ..run.methods import METHODS
+from ..run.readiness import RANKED_BY
 from .output import Counter, complain, picture
 from .tables import print_record
 from .tokens import run_function, value_of
@@ -61,21 +61,15 @@ def evaluate_command(tokens: list[str]) -> None:
             raise ValueError(f"The memory must be positive, got {memory} GiB.")
 
         run = load(dir, device=device, weights=weights)
-        try:
-            record = run.diagnose(
-                method,
-                split,
-                limit,
-                seed,
-                memory=int(memory * 2**30),
-                progress=Counter("evaluated"),
-                **options,
-            )
-        except KeyboardInterrupt:
-            if any((run.dir / "unfinished").glob("*")):
-                told = "What is finished is kept: the same command goes on from there."
-                print(told, file=sys.stderr)
-            raise
+        record = run.diagnose(
+            method,
+            split,
+            limit,
+            seed,
+            memory=int(memory * 2**30),
+            progress=Counter("evaluated"),
+            **options,
+        )
         print_record(record, as_json=json)
         if not json:
             print(f"\nFiled in {run.dir}/evidence.json. Next: ppl-vae report {run.dir}")
@@ -112,7 +106,7 @@ def compare_command(tokens: list[str]) -> None:
     parser.add_argument(
         "--method",
         default="importance",
-        choices=["importance", "ais"],
+        choices=[*RANKED_BY],
         help="What they are ranked by: importance weighting, or annealing.",
     )
     parser.add_argument("--out", default=None, help="An HTML file to write the comparison to.")

@@ -67,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         complain(stop)
         return 128 + stop.signum
-    except KeyboardInterrupt:
-        print("ppl-vae: interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        told = ["ppl-vae: interrupted.", *getattr(stop, "__notes__", [])]
+        print(*told, file=sys.stderr)
         return 130
     except (ValueError, OSError, ArgumentError) as error:
         if os.environ.get("PPL_VAE_TRACEBACK"):

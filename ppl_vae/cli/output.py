@@ -88,9 +88,13 @@ def complain(error: BaseException) -> None:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or 'a file'}: {error.strerror}."
     if needed := re.match(r"the following arguments are required: (.*)", text):
-        text = f"An argument is missing: {needed.group(1).upper()}; see --help."
+        text = f"An argument is missing: {_place(needed.group(1))}; see --help."
     if loose := re.match(r"unrecognized arguments: (.*)", text, re.IGNORECASE):
         text = f"There is no place for {loose.group(1)!r}; see --help."
 
     sentences = " ".join([text, *getattr(error, "__notes__", [])])
     print(f"ppl-vae: {' '.join(sentences.split())}", file=sys.stderr)
+
+
+def _place(name: str) -> str:
+    return name if name.startswith("-") else name.upper()

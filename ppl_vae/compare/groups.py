@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..run import Run, load
-from ..run.readiness import lack, refusal, unready
+from ..run.readiness import RANKED_BY, lack, refusal, unready
 from .configuration import configuration, runs_in, tell_apart, variant
 from .paired import paired
-from .record import chosen, facts, per_datum, shared
+from .record import Setting, chosen, facts, per_datum, shared
 from .table import is_ready
 
 __all__ = ["NotEvaluated", "groups", "illustrate"]
@@ -37,12 +37,16 @@ COMPARED = (
     "rows",
 )
 
+LEVELS = "", "good", "fair", "poor"
+
 ESTIMATED = "log_evidence", "standard_error", "monte_carlo_error"
 r"""The numbers that every evaluation has, if they are finite."""
 
 WORDS = {
     "n": "it was evaluated on {} data, the others on {}",
-    "particles": "it was evaluated with {} particles, the others with {}",
+    "particles": "it was evaluated with {} particles or chains, the others with {}",
+    "steps": "it was annealed by {} steps, the others by {}",
+    "leapfrog": "it was annealed by {} leapfrog steps each, the others by {}",
     "rows": "it was evaluated on other rows of the split",
     "data": "its data are others (hash {}, not {})",
     "weights": "its {} weights were evaluated, not the {} ones",
@@ -61,9 +65,9 @@ def groups(
 
     Runs are compared by an evaluation that all share, on the same data if there is one. A group of
     one run has the standard error over the data, one of several runs that over the seeds. Groups
-    whose data, split, protocol, preprocessing, base measure, estimator or particles are not those
-    of most are marked as not comparable, with the reason. So are runs that were not evaluated yet:
-    they come last, each by itself, not ``ready`` and without numbers (NaN).
+    whose data, split, protocol, preprocessing, base measure, estimator, particles or steps are not
+    those of most are marked as not comparable, with the reason. So are runs that were not evaluated
+    yet: they come last, each by itself, not ``ready`` and without numbers (NaN).
 
     Those that are comparable have under ``paired`` what :func:`~ppl_vae.compare.paired` tells of
     them against the best; the best itself has None, and so has a group whose numbers per datum, or
@@ -76,8 +80,11 @@ def groups(
 
     Raises:
         NotEvaluated: If no run was evaluated on the split.
-        ValueError: If a folder holds no run.
+        ValueError: If a folder holds no run, or runs cannot be ranked by the method.
     """
+    if method not in RANKED_BY:
+        raise ValueError(f"Runs are ranked by {' or '.join(RANKED_BY)}, got {method!r}.")
+
     found: dict[Any, dict[int, dict[str, Any]]] = {}
     runs = runs_in(folders)
 
@@ -87,6 +94,7 @@ def groups(
         raise NotEvaluated(refusal(late, split, method))
 
     setting = shared(ready, split, method)
+    usual = _usual(ready, split, setting, method)
 
     for run in ready:
         row = _row(run, chosen(run, split, setting, method))
@@ -100,7 +108,7 @@ def groups(
     _judge(rows)
     rows.sort(key=_order)
     _pair(rows)
-    return [*rows, *filter(None, (unready(run, split, method, setting) for run in late))]
+    return [*rows, *filter(None, (unready(run, split, method, usual) for run in late))]
 
 
 def illustrate(rows: Sequence[dict[str, Any]]) -> None:
@@ -112,6 +120,13 @@ def illustrate(rows: Sequence[dict[str, Any]]) -> None:
 def _order(row: dict[str, Any]) -> Any:
     value = row["log_evidence"]
     return not row["comparable"], math.isnan(value), -value
+
+
+def _usual(
+    ready: Sequence[Run], split: str, setting: Setting | None, method: str
+) -> Mapping[str, Any]:
+    # What a run is to be evaluated with that was not: as the first of the others.
+    return chosen(ready[0], split, setting, method) if ready else {}
 
 
 def _row(run: Run, record: dict[str, Any]) -> dict[str, Any]:
@@ -148,15 +163,22 @@ def _group(members: list[dict[str, Any]]) -> dict[str, Any]:
         return {**first, "runs": 1, "standard_error_kind": "over data"}
 
     names = ("log_evidence", "elbo", "kl", "bits_per_dim", "bias", "seconds")
-    told = [name for name in names if all(m.get(name) is not None for m in members)]
-    means = {name: statistics.fmean(m[name] for m in members) for name in told}
-    spread = statistics.stdev(m["log_evidence"] for m in members) / len(members) ** 0.5
+    told = [name for name in names if any(m.get(name) is not None for m in members)]
+    # A mean of some is none of the group.
+    means = {
+        name: statistics.fmean(m[name] for m in members)
+        if all(m.get(name) is not None for m in members)
+        else None
+        for name in told
+    }
+    spread = float(np.std([m["log_evidence"] for m in members], ddof=1)) / len(members) ** 0.5
     shares = [m["khat_share"] for m in members if m["khat_share"] is not None]
     return {
         **first,
         **means,
         "values": {seed: v for m in members for seed, v in m["values"].items()},
         "khat_share": statistics.fmean(shares) if shares else None,
+        "level": max((m.get("level", "") for m in members), key=LEVELS.index),
         "runs": len(members),
         "monte_carlo_error": math.hypot(*(m["monte_carlo_error"] for m in members)) / len(members),
         "standard_error": spread,

@@ -95,7 +95,8 @@ def _records(run: Run, split: str, method: str) -> list[dict[str, Any]]:
 
 def _rank(record: Mapping[str, Any]) -> Any:
     sizes = (record.get(name) or 0 for name in ("n", "particles", "steps"))
-    return record["estimator"] == PLAIN, *sizes, record["estimator"], str(record.get("start"))
+    # Ties are decided, too.
+    return record["estimator"] == PLAIN, *sizes, *(str(record.get(name)) for name in HOW)
 
 
 def _scaling(state: Mapping[str, Any] | None) -> str:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["is_ready", "print_table"]
+from ..evaluation.judgement import FEW
 
-FEW = 0.05
-r"""The share of data with a k-hat over 0.7 up to which an average over data hardly suffers."""
+__all__ = ["is_ready", "print_table"]
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> None:
@@ -50,11 +49,17 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
     if ready:
         kinds = " and ".join(sorted({row["standard_error_kind"] for row in ready}))
         console.print(
-            f"{_told(ready)}. ± is the standard error {kinds}; log p(x) is a lower bound on "
+            f"{told_of(ready)}. ± is the standard error {kinds}; log p(x) is a lower bound on "
             "average.",
             markup=False,
         )
     _explain(console, ready)
+    if any(row.get("steps") and row.get("level") == "poor" for row in ready):
+        console.print(
+            "Chains of some do not keep up, so that their estimates are far too low: take more "
+            "steps (evaluate --method ais --steps) before they are ranked.",
+            soft_wrap=True,
+        )
     if any((row["khat_share"] or 0.0) > FEW for row in ready):
         console.print(
             "k-hat is over 0.7 for more than one datum in twenty: importance weighting may fall "
@@ -64,8 +69,8 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
         )
 
 
-def _told(rows: Sequence[dict[str, Any]]) -> str:
-    # Those that are ranked are told of alike.
+def told_of(rows: Sequence[dict[str, Any]]) -> str:
+    r"""What the numbers of groups are of: those that are ranked are of the same."""
     row = next((row for row in rows if row["comparable"]), rows[0])
     how = f"{row['particles']} particles"
     if row.get("steps") is not None:

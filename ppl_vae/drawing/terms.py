@@ -96,9 +96,7 @@ def _latent(record: Record) -> Terms:
     # Bounds on average: none is worse than zero, or the rate, which both are parts of.
     for term, key in (("mutual information", "information"), ("KL(q(z), p(z))", "marginal_kl")):
         if (part := record[key]) is not None:
-            low, high = (part[side] if part[side] is not None else None for side in SIDES)
-            low = None if low is None else max(low, 0.0)
-            high = None if high is None else min(high, max(record["rate"], 0.0))
+            low, high = (_within(part[side], record["rate"]) for side in ("lower", "upper"))
             yield term, f"{number(low)} to {number(high)}"
     yield "codes against draws of the prior", _p(record["aggregate"]["p_value"])
     if probe := record.get("probe"):
@@ -133,7 +131,10 @@ def _measure(compared: Record, name: str) -> str:
     return with_error(compared[name]["value"], compared[name]["standard_error"])
 
 
-SIDES = "lower", "upper"
+def _within(value: float | None, rate: float | None) -> float | None:
+    if value is None or rate is None:
+        return value
+    return min(max(value, 0.0), max(rate, 0.0))
 
 
 def _p(value: float | None) -> str:

@@ -21,7 +21,7 @@ class Evidence:
     log_evidence: Tensor
     r"""The estimate of :math:`\log p(x)`: a lower bound on average."""
     standard_error: Tensor
-    r"""Its Monte Carlo standard error."""
+    r"""Its Monte Carlo standard error; NaN for one draw."""
     elbo: Tensor
     r"""The mean log weight: the ELBO, from the same draws."""
     reconstruction: Tensor

@@ -32,7 +32,7 @@ __all__ = ["Gap", "inference_gap"]
 SMALL = 0.5
 r"""A gap in nats that is small beside what else a model lacks."""
 MANY = 10
-r"""The number of particles, and of data, under which nothing is told."""
+r"""The number of particles that it takes, and of data under which nothing is concluded."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ def inference_gap(
 
     Raises:
         ValueError: As :func:`~ppl_vae.evaluation.refine` for guides that cannot be refined, such
-            as programs written elsewhere, and as :func:`annealed_evidence`.
+            as programs written elsewhere, as :func:`annealed_evidence`, or if there are fewer than
+            ten particles or two steps of refinement.
     """
     if particles < MANY:
         raise ValueError(f"The split takes {MANY} particles or more, got {particles}.")

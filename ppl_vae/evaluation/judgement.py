@@ -82,5 +82,6 @@ def _tails(record: Mapping[str, Any]) -> tuple[str, str]:
     return "poor", (
         f"The share of k-hat over 0.7 is {told}: this is a lower bound that may fall far "
         "short, and its error bars are too small. Before this number ranks models, refine the "
-        "guide (--refine) or anneal (--method ais); what the guide lacks, --method gap tells."
+        f"guide {'further' if 'refined_elbo' in record else '(--refine)'} or anneal (--method "
+        "ais); what the guide lacks, --method gap tells."
     )

@@ -50,7 +50,7 @@ def figures(run: Any, *, split: str = "test", seed: int = 0) -> dict[str, Any]:
     evidence = run.evidence_per_datum(split)
 
     if evidence is not None:
-        found["evidence"] = plots.evidence_histogram(evidence["log_evidence"], evidence["elbo"])
+        found["evidence"] = plots.evidence_histogram(evidence["log_evidence"], evidence.get("elbo"))
 
     # Of each way of evaluation the last.
     for record in {r["method"]: r for r in run.evidence if r["split"] == split}.values():

@@ -11,7 +11,7 @@ from typing import Any
 from .methods import METHODS
 from .records import Records
 
-__all__ = ["lack", "refusal", "unready"]
+__all__ = ["RANKED_BY", "lack", "refusal", "unready"]
 
 Setting = Mapping[str, Any]
 
@@ -25,7 +25,8 @@ UNSCORED = (
     "has a guide without a density, hence no importance weighting to be ranked by; rank runs by "
     "annealing (evaluate and compare them with --method ais)"
 )
-NAMES = {"importance": "importance weighting", "ais": "annealing"}
+RANKED_BY = {"importance": "importance weighting", "ais": "annealing"}
+r"""The methods that runs are ranked by, in words."""
 
 
 def lack(
@@ -53,8 +54,8 @@ def lack(
         # It was stopped before its first epoch was over.
         return f"was not trained yet; call ppl-vae resume {folder}, then {evaluate}"
 
-    otherwise = any(r["split"] == split and r["method"] in NAMES for r in run.evidence)
-    by = f" by {NAMES[method]}" if otherwise else ""
+    otherwise = any(r["split"] == split and r["method"] in RANKED_BY for r in run.evidence)
+    by = f" by {RANKED_BY[method]}" if otherwise else ""
     return f"was not evaluated on {split}{by}; call {evaluate}"
 
 
@@ -64,6 +65,11 @@ def _options(method: str, setting: Setting, size: int) -> Iterator[str]:
         yield f"--method {method}"
     if (n := setting.get("n")) is not None and n < size:
         yield f"--limit {n}"
+    if setting.get("weights", "best") != "best":
+        yield f"--weights {setting['weights']}"
+    if setting.get("seed"):
+        # It chose the rows.
+        yield f"--seed {setting['seed']}"
 
     told = {**setting, "chains": setting.get("particles")}
     for name, parameter in signature(METHODS[method]).parameters.items():

@@ -37,7 +37,8 @@ class Records:
         if not self.dir.is_dir():
             raise ValueError(f"There is no run folder {self.dir}.")
         if not (self.dir / "config.yaml").is_file():
-            inner = sorted(str(path.parent) for path in self.dir.rglob("config.yaml"))
+            depths = ("*/config.yaml", "*/*/config.yaml")
+            inner = sorted(str(path.parent) for at in depths for path in self.dir.glob(at))
             which = f" It holds runs: name one of them, such as {inner[0]}." if inner else ""
             raise ValueError(f"The folder {self.dir} is no run: it has no config.yaml.{which}")
 

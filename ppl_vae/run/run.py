@@ -175,7 +175,13 @@ class Run(Predictions):
                 f"it has {', '.join(known)}."
             )
 
-        return METHODS[method](Task(self, method, split, limit, seed, memory, progress), **options)
+        task = Task(self, method, split, limit, seed, memory, progress)
+        try:
+            return METHODS[method](task, **options)
+        except KeyboardInterrupt as stop:
+            if task.unfinished:
+                stop.add_note("What is finished is kept: the same command goes on from there.")
+            raise
 
     def figures(self) -> dict[str, Any]:
         r"""The figures of the report, by name; those that need absent data are left out."""

@@ -22,7 +22,7 @@ class Annealed:
     log_evidence: Tensor
     r"""The estimate of :math:`\log p(x)`: a lower bound on average."""
     standard_error: Tensor
-    r"""Its Monte Carlo standard error, over chains."""
+    r"""Its Monte Carlo standard error, over chains; NaN for one."""
     ess: Tensor
     r"""The effective sample size of the chains, between one and their number."""
     acceptance: Tensor

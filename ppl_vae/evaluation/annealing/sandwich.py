@@ -128,8 +128,8 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
     notes = [
         f"On {found['n']} data simulated from the model, log p(x) lies between {low:.2f} and "
         f"{high:.2f} nats with 95 %. Annealing of {found['steps']} steps leaves "
-        f"{f'a gap of {gap:.2f}' if gap > 0 else 'no gap that shows'} nats on average over these, "
-        f"over others at most {edge:.2f}."
+        f"{f'a gap of {gap:.2f} nats' if gap > 0 else 'no gap that shows'} on average over these, "
+        f"over others at most {max(edge, 0.0):.2f}."
     ]
     level = "good" if edge <= 2 * ENOUGH else "fair" if edge <= 10 * ENOUGH else "poor"
 

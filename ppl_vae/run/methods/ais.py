@@ -51,6 +51,8 @@ def ais(
 
     if (above := _above(task, arrays["log_evidence"])) is not None:
         summary["above_importance"] = above
+        if summary["level"] == "good" and _behind(above):
+            summary["level"] = "fair"
         summary["verdict"] += f" {_told(above)}"
     return task.filed(summary, arrays, kept)
 
@@ -85,6 +87,10 @@ def _beside(task: Task, record: dict[str, Any], annealed: np.ndarray) -> dict[st
     }
 
 
+def _behind(above: dict[str, Any]) -> bool:
+    return above["difference"] < -2 * above["standard_error"]
+
+
 def _told(above: dict[str, Any]) -> str:
     apart, error = above["difference"], above["standard_error"]
     other = f"{above['estimator']} with {above['particles']} particles"
@@ -92,6 +98,6 @@ def _told(above: dict[str, Any]) -> str:
     told = (
         f"On {above['n']} of the same data it is {abs(apart):.2f} ± {error:.2f} nats {side} {other}"
     )
-    if apart < -2 * error:
+    if _behind(above):
         return f"{told}, the better bound here: chains need more steps."
     return f"{told}."

@@ -71,12 +71,15 @@ def importance(
         memory=task.memory,
         vectorized=vectorized,
     )
+    arrays = evidence.arrays()
     summary["misfit"] = None if misfit is None else misfit.summary()
 
     if refine:
         # Those of the run's own guide are others.
-        summary["refined_elbo"] = summary.pop("elbo")
-        del summary["reconstruction"], summary["kl"]
+        for found in (summary, arrays):
+            found["refined_elbo"] = found.pop("elbo")
+            del found["reconstruction"], found["kl"]
         summary["estimator"] += f", guide refined by {refine} steps for each datum"
+    # The misfit and the split are known here alone.
     summary["level"], summary["verdict"] = judge({**summary, "split": task.split})
-    return task.filed(summary, evidence.arrays(), kept)
+    return task.filed(summary, arrays, kept)

@@ -43,6 +43,8 @@ class Task:
     seed: int = 0
     memory: int = 2**29
     progress: Callable[[int], None] | None = None
+    unfinished: Mapping[int, Any] = field(default_factory=dict, init=False)
+    r"""The finished blocks of an evaluation that is not finished."""
     began: float = field(default_factory=time.perf_counter, init=False)
 
     @cached_property
@@ -89,7 +91,9 @@ class Task:
             "versions": [version(name) for name in ("ppl_vae", "torch")],
             "device": str(self.run.device),
         }
-        return Kept(self.run.dir / "unfinished", json.dumps(told, sort_keys=True))
+        kept = Kept(self.run.dir / "unfinished", json.dumps(told, sort_keys=True))
+        self.unfinished = kept
+        return kept
 
     def filed(
         self,
