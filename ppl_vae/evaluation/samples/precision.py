@@ -96,12 +96,14 @@ def precision_recall(
     """
     x, y = as_rows(data, samples)
 
-    if neighbours < 1 or replicates < 2 or min(len(x), len(y)) < 2 * neighbours + 4:
+    most = (min(len(x), len(y)) - 4) // 2
+    if not 1 <= neighbours <= most:
         raise ValueError(
-            "The measures take one neighbour or more, two replicates or more, and 2 k + 4 rows of "
-            f"each or more; got neighbours={neighbours}, replicates={replicates} and "
-            f"{len(x)} and {len(y)} rows."
+            f"Of {len(x)} and {len(y)} rows the measures take 1 to {most} neighbours, got "
+            f"{neighbours}."
         )
+    if replicates < 2:
+        raise ValueError(f"Standard errors take two replicates or more, got {replicates}.")
 
     loc = x.mean(0)
     x, y = x - loc, y - loc
