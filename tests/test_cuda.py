@@ -159,9 +159,9 @@ def test_annealing_is_exact() -> None:
     torch.manual_seed(0)
     model = Linear(6, 2, scale=0.7).cuda()
     guide, x = Amortized(model.posterior), model(n=40).detach()
-    found = annealed_evidence(model, guide, x, steps=200, chains=16)
+    found = annealed_evidence(model, guide, x)
     short = model.log_evidence(x).detach().cpu() - found.log_evidence
-    assert -0.02 < short.mean() < 0.2
+    assert -0.02 < short.mean() < 0.1
     low, high = sandwich(model, guide, {"x": x}, n=40, particles=100, steps=100).edges
     assert low < high < low + 1
 
