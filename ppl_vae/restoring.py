@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
-__all__ = ["restoring", "shared_within"]
+__all__ = ["keeping_checks", "restoring", "shared_within"]
 
 
 @contextmanager
@@ -46,6 +47,24 @@ def restoring(tensors: Iterable[Tensor], devices: Iterable[torch.device] = ()) -
             with torch.no_grad():
                 for t, value in old.items():
                     t.copy_(value)
+
+
+@contextmanager
+def keeping_checks() -> Iterator[None]:
+    r"""After it, torch checks the arguments and values of distributions if it did before it.
+
+    Example:
+        >>> with keeping_checks():
+        ...     import zuko  # turns them off for the whole process as it is loaded
+        >>> Distribution._validate_args
+        True
+    """
+    before = Distribution._validate_args
+
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 def shared_within(t: Tensor) -> bool:

@@ -161,13 +161,7 @@ def test_integrates_to_one(name: str) -> None:
     assert abs(expectation(name, h, lambda y: torch.ones(())) - 1) < 1e-5
 
 
-# A quadrature through a flow takes seconds.
-LONG = ("Flow NSF", "Flow NAF", "Planar", "Sylvester")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in CASES]
-)
+@pytest.mark.parametrize("name", CASES)
 def test_reparameterized_gradients(name: str) -> None:
     r"""They agree with finite differences of expectations by quadrature, within their errors."""
     n, step = 20000, 1e-3

@@ -145,15 +145,10 @@ def model(name: str, role: str) -> tuple[VAE, Amortized]:
     )
 
 
-# A likelihood is scored at given points, and so is the prior of a family: by as many passes as
-# there are elements, or by roots. Their graphs are long.
-SLOW = {(name, "likelihood") for name in FLOWS} | {("Planar", "prior"), ("Sylvester", "prior")}
-
-
 @pytest.mark.parametrize(
     "name, role",
     [
-        pytest.param(name, role, marks=pytest.mark.slow if (name, role) in SLOW else ())
+        (name, role)
         for name in FLOWS
         for role in ("posterior", "prior", "likelihood")
         if (name, role) != ("IAF", "prior")  # refused: slow to score

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ppl_vae import load
 from ppl_vae.evaluation.annealing import annealed_evidence
-from ppl_vae.experiments.benchmarks.page import Part, measured
+from ppl_vae.experiments.benchmarks.page import Part, head, measured
 from ppl_vae.run import Run
 
 HEADS = ("start", "leapfrog steps", "steps", "log p(x)", "median ESS", "accepted", "seconds")
@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     run = load(given.dir)
     batch = run.batch("test", given.limit)
-    told = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    told = head(HEADS)
     console = Console()
 
     for start in ("prior", "guide"):

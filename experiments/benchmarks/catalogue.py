@@ -20,7 +20,7 @@ from rich.console import Console
 
 from ppl_vae import listing
 from ppl_vae.experiments.benchmarks.machine import describe
-from ppl_vae.experiments.benchmarks.page import Part
+from ppl_vae.experiments.benchmarks.page import Part, head
 from ppl_vae.objectives import ELBO
 from ppl_vae.svi import SVI
 
@@ -59,8 +59,7 @@ def lines(kind: str, backends: list[str], console: Console) -> Iterator[str]:
     told_of = listing.HEADS.get(kind, {})
     heads = ["", "what it is", *told_of.values()]
     heads += [f"{role}: {backend}" for role in ROLES.get(kind, ()) for backend in backends]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * len(heads) + "|"
+    yield from head(heads)
 
     for entry in listing.entries(kind):
         cells = [f"`{entry.name}`", entry.line.rstrip(".")]

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from ppl_vae import load
-from ppl_vae.experiments.benchmarks.page import Part, measured
+from ppl_vae.experiments.benchmarks.page import Part, head, measured
 from ppl_vae.run import Run
 
 HEADS = ("what", "data", "nats per datum", "how", "seconds")
@@ -59,8 +59,7 @@ def lines(run: Run, given: Any) -> list[str]:
         "bdmc", simulations=given.simulations, particles=given.particles, **annealing
     )
     return [
-        f"| {' | '.join(HEADS)} |",
-        "|---" * len(HEADS) + "|",
+        *head(HEADS),
         *of_importance(whole),
         *of_annealing(run, ais, whole),
         *of_gap(gap, given.refine),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ppl_vae.experiments.benchmarks.machine import describe
 
-__all__ = ["Part", "measured"]
+__all__ = ["Part", "head", "measured"]
 
 
 class Part:
@@ -40,6 +41,16 @@ class Part:
         r"""Puts a text between the markers."""
         head, tail = self.around()
         self.file.write_text(f"{head}\n{text}\n{tail}", encoding="utf-8")
+
+
+def head(names: Sequence[str]) -> list[str]:
+    r"""The first two lines of a table.
+
+    Example:
+        >>> head(["method", "ms"])
+        ['| method | ms |', '|---|---|']
+    """
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
 def measured(module: str, folder: Path | str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ppl_vae import plots
+from ppl_vae.experiments.benchmarks.page import head
 from ppl_vae.folder.atomic import write_bytes
 from ppl_vae.folder.create import Plan
 from ppl_vae.run import Run, train
@@ -174,7 +175,7 @@ def table(groups: Groups, baseline: list[Run]) -> str:
     """
     records(run for runs in (*groups.values(), baseline) for run in runs)
     heads = ("", "log p(x)", "- baseline", "ELBO", "training", "evaluation")
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = head(heads)
 
     for name, runs in ranked(groups).items():
         cells = [name, "diverged", "", "", "", ""]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ppl_vae.experiments.benchmarks.page import Part, measured
+from ppl_vae.experiments.benchmarks.page import Part, head, measured
 from ppl_vae.experiments.benchmarks.paired import evidence, made, records, seconds, told
 from ppl_vae.run import Run
 
@@ -41,7 +41,7 @@ def main() -> None:
     given = parser.parse_args()
     part = None if given.write is None else Part(given.write, "spheres")
     console = Console()
-    lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    lines = head(HEADS)
     training = (
         f"--root {given.root} --protocol A --epochs {given.epochs} --warmup {given.warmup} "
         "--optimizer Adam --optimizer.lr 0.001 "

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ppl_vae.experiments.benchmarks.page import Part, measured
+from ppl_vae.experiments.benchmarks.page import Part, head, measured
 from ppl_vae.experiments.benchmarks.paired import elbo, evidence, made, records, seconds, told
 from ppl_vae.run import Run
 
@@ -64,7 +64,7 @@ def main() -> None:
     runs = runs_of(given)
     records(run for each in runs.values() for run in each)
     plain = evidence(runs["ELBO"])
-    lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    lines = head(HEADS)
 
     for name, (_, published) in OBJECTIVES.items():
         values = evidence(runs[name])

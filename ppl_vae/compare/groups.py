@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..run import Run, load
 from ..run.readiness import RANKED_BY, lack, refusal, unready
 from .configuration import configuration, runs_in, tell_apart, variant
 from .paired import paired
-from .record import Setting, chosen, facts, per_datum, shared
+from .record import chosen, facts, per_datum, shared
 from .table import is_ready
 
 __all__ = ["NotEvaluated", "groups", "illustrate"]
@@ -38,6 +38,7 @@ COMPARED = (
 )
 
 LEVELS = "", "good", "fair", "poor"
+r"""What verdicts say of a record, the worst last; one of an older version says nothing."""
 
 ESTIMATED = "log_evidence", "standard_error", "monte_carlo_error"
 r"""The numbers that every evaluation has, if they are finite."""
@@ -94,7 +95,8 @@ def groups(
         raise NotEvaluated(refusal(late, split, method))
 
     setting = shared(ready, split, method)
-    usual = _usual(ready, split, setting, method)
+    # What was not evaluated is to be, as the first of the others was.
+    usual = chosen(ready[0], split, setting, method) if late else None
 
     for run in ready:
         row = _row(run, chosen(run, split, setting, method))
@@ -108,7 +110,7 @@ def groups(
     _judge(rows)
     rows.sort(key=_order)
     _pair(rows)
-    return [*rows, *filter(None, (unready(run, split, method, usual) for run in late))]
+    return [*rows, *(unready(run, lack(run, split, method, usual), split) for run in late)]
 
 
 def illustrate(rows: Sequence[dict[str, Any]]) -> None:
@@ -120,13 +122,6 @@ def illustrate(rows: Sequence[dict[str, Any]]) -> None:
 def _order(row: dict[str, Any]) -> Any:
     value = row["log_evidence"]
     return not row["comparable"], math.isnan(value), -value
-
-
-def _usual(
-    ready: Sequence[Run], split: str, setting: Setting | None, method: str
-) -> Mapping[str, Any]:
-    # What a run is to be evaluated with that was not: as the first of the others.
-    return chosen(ready[0], split, setting, method) if ready else {}
 
 
 def _row(run: Run, record: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@ r"""Groups of runs as a table."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..evaluation.judgement import FEW
@@ -47,29 +47,11 @@ def print_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Non
             told = f"{row['name']} is not ranked: {row['reason']}"
             console.print(told, markup=False, soft_wrap=True)
     if ready:
-        kinds = " and ".join(sorted({row["standard_error_kind"] for row in ready}))
-        console.print(
-            f"{told_of(ready)}. ± is the standard error {kinds}; log p(x) is a lower bound on "
-            "average.",
-            markup=False,
-        )
-    _explain(console, ready)
-    if any(row.get("steps") and row.get("level") == "poor" for row in ready):
-        console.print(
-            "Chains of some do not keep up, so that their estimates are far too low: take more "
-            "steps (evaluate --method ais --steps) before they are ranked.",
-            soft_wrap=True,
-        )
-    if any((row["khat_share"] or 0.0) > FEW for row in ready):
-        console.print(
-            "k-hat is over 0.7 for more than one datum in twenty: importance weighting may fall "
-            "short by more than these differences, which no error here covers; rank by annealing "
-            "(evaluate and compare with --method ais).",
-            soft_wrap=True,
-        )
+        for note in _notes(ready):
+            console.print(note, markup=False, soft_wrap=True)
 
 
-def told_of(rows: Sequence[dict[str, Any]]) -> str:
+def _told(rows: Sequence[dict[str, Any]]) -> str:
     r"""What the numbers of groups are of: those that are ranked are of the same."""
     row = next((row for row in rows if row["comparable"]), rows[0])
     how = f"{row['particles']} particles"
@@ -90,19 +72,29 @@ def _behind(row: dict[str, Any]) -> str:
     return f"{told['difference']:.2f} ± {told['standard_error']:.2f} ({told['z']:.1f})"
 
 
-def _explain(console: Any, rows: Sequence[dict[str, Any]]) -> None:
-    told = {row["paired"]["over"] for row in rows if row.get("paired")}
-
-    if told:
-        console.print(
-            f"- best: the difference to the best on the same data, its standard error over "
-            f"{' or over '.join(sorted(told))}, and z, the number of standard errors as a normal "
-            "number; "
-            + (
-                "other draws are in it, another training is not."
-                if "data" in told
-                else "other draws and another training are in it."
-            )
+def _notes(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    r"""How the table is to be read, a line each."""
+    kinds = " and ".join(sorted({row["standard_error_kind"] for row in rows}))
+    yield (f"{_told(rows)}. ± is the standard error {kinds}; log p(x) is a lower bound on average.")
+    if over := {row["paired"]["over"] for row in rows if row.get("paired")}:
+        held = "other draws are in it, another training is not"
+        if "data" not in over:
+            held = "other draws and another training are in it"
+        yield (
+            "- best: the difference to the best on the same data, its standard error over "
+            f"{' or over '.join(sorted(over))}, and z, the number of standard errors as a normal "
+            f"number; {held}."
+        )
+    if any(row.get("steps") and row.get("level") == "poor" for row in rows):
+        yield (
+            "Chains of some do not keep up, so that their estimates are far too low: take more "
+            "steps (evaluate --method ais --steps) before they are ranked."
+        )
+    if any((row["khat_share"] or 0.0) > FEW for row in rows):
+        yield (
+            "k-hat is over 0.7 for more than one datum in twenty: importance weighting may fall "
+            "short by more than these differences, which no error here covers; rank by annealing "
+            "(evaluate and compare with --method ais)."
         )
 
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..distributions.autoregressive import Autoregressive as Vector
-from ..distributions.validation import keeping_validation
 from ..families.scale import bounded, check_bounds
+from ..restoring import keeping_checks
 from .base import Prior
 
 __all__ = ["Autoregressive"]
@@ -70,7 +70,7 @@ class Autoregressive(Prior):
                 f"components={components}, hidden={list(hidden)}."
             )
 
-        with keeping_validation():
+        with keeping_checks():
             import zuko  # heavy, and needed here only
 
         (d,) = self.event_shape

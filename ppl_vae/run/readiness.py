@@ -13,8 +13,6 @@ from .records import Records
 
 __all__ = ["RANKED_BY", "lack", "refusal", "unready"]
 
-Setting = Mapping[str, Any]
-
 NUMBERS = (
     *("log_evidence", "standard_error", "monte_carlo_error", "elbo", "reconstruction", "kl"),
     *("bits_per_dim", "seconds"),
@@ -30,7 +28,7 @@ r"""The methods that runs are ranked by, in words."""
 
 
 def lack(
-    run: Records, split: str, method: str = "importance", setting: Setting | None = None
+    run: Records, split: str, method: str = "importance", setting: Mapping[str, Any] | None = None
 ) -> str | None:
     r"""What a run lacks to be ranked, with the command if there is one; None if it lacks nothing.
 
@@ -59,7 +57,7 @@ def lack(
     return f"was not evaluated on {split}{by}; call {evaluate}"
 
 
-def _options(method: str, setting: Setting, size: int) -> Iterator[str]:
+def _options(method: str, setting: Mapping[str, Any], size: int) -> Iterator[str]:
     r"""What the command line needs beside the defaults to evaluate a run as others were."""
     if method != "importance":
         yield f"--method {method}"
@@ -77,15 +75,14 @@ def _options(method: str, setting: Setting, size: int) -> Iterator[str]:
             yield f"--{name} {told[name]}"
 
 
-def unready(
-    run: Records, split: str, method: str = "importance", setting: Setting | None = None
-) -> dict[str, Any] | None:
-    r"""A run in a comparison, without numbers, and why; None if it can be ranked."""
-    missing = lack(run, split, method, setting)
+def unready(run: Records, missing: str | None, split: str) -> dict[str, Any]:
+    r"""A run in a comparison, without numbers, and why.
 
-    if missing is None:
-        return None
-
+    Arguments:
+        run: The run.
+        missing: What :func:`lack` tells.
+        split: The split that it should have been evaluated on.
+    """
     return {
         **dict.fromkeys(NUMBERS, math.nan),
         "khat_share": None,

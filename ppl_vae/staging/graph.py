@@ -2,8 +2,7 @@ r"""Capturing a function of tensors as a graph of ATen operations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..restoring import keeping_checks
 from .errors import StagingError
 
 __all__ = ["Graph", "Result", "capture"]
@@ -132,7 +132,9 @@ def capture(
             result.append(Result(function(*tensors[len(known) :])))
         return result[-1].tensors
 
-    with _unvalidated():
+    with keeping_checks():
+        # Checks of values look at data; the batches were checked before.
+        torch.distributions.Distribution.set_default_validate_args(False)
         module: GraphModule = make_fx(flat, tracing_mode="real")(*known, *inputs)
 
     found = _lift(module, len(known))
@@ -173,16 +175,3 @@ def _lift(module: GraphModule, position: int) -> list[Tensor]:
 def _literal(node: Node) -> bool:
     copies = ATEN.lift_fresh.default, ATEN.lift_fresh_copy.default
     return all(user.target in copies for user in node.users)
-
-
-@contextmanager
-def _unvalidated() -> Iterator[None]:
-    # Checks of values look at data; the batches were checked before.
-    distribution = torch.distributions.Distribution
-    before = distribution._validate_args
-    distribution.set_default_validate_args(False)
-
-    try:
-        yield
-    finally:
-        distribution.set_default_validate_args(before)

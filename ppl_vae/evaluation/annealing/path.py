@@ -66,7 +66,6 @@ class Path:
         weights = log_weights(model, guide, rows, 2, depth=self.depth)
         weights.check_local()
         self._check(rows, weights)
-        self.dtype, self.device = weights.prior.dtype, weights.prior.device
         self.spaces: dict[str, Space] = {}
         self.dims = {name: site.value.ndim for name, site in weights.sites.items()}
 

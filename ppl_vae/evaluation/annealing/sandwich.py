@@ -129,7 +129,7 @@ def _judged(found: dict[str, Any]) -> tuple[str, str]:
         f"On {found['n']} data simulated from the model, log p(x) lies between {low:.2f} and "
         f"{high:.2f} nats with 95 %. Annealing of {found['steps']} steps leaves "
         f"{f'a gap of {gap:.2f} nats' if gap > 0 else 'no gap that shows'} on average over these, "
-        f"over others at most {max(edge, 0.0):.2f}."
+        f"over others at most {max(edge, 0.0):.2f} nats."
     ]
     level = "good" if edge <= 2 * ENOUGH else "fair" if edge <= 10 * ENOUGH else "poor"
 

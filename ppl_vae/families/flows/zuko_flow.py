@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...distributions.validation import keeping_validation
+from ...restoring import keeping_checks
 from .gated import GatedTransform
 from .sigmoidal import SigmoidalTransform
 
-with keeping_validation():
+with keeping_checks():
     import zuko
     from zuko.transforms import (
         AdditiveTransform,
